@@ -1,0 +1,160 @@
+//! The arguments of the command line, and the configuration that they ask for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use crescendo::{Config, Engine, Result, Validation};
+
+/// A WebAssembly engine that starts every function at once.
+#[derive(Parser)]
+#[command(name = "crescendo", version, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a WASI program, or one function of a module.
+    Run(Run),
+    /// Check that a module is valid; says nothing if it is.
+    Validate(Validate),
+    /// Run scripts of the specification's test suite.
+    Wast(Wast),
+    /// Show a module's imports, exports, sections and sizes.
+    Inspect(Inspect),
+    /// Show the bytecode of a module's functions.
+    Disas(Disas),
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Give the guest a directory, under the name GUEST or its own.
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = preopen)]
+    pub(crate) dirs: Vec<Preopen>,
+    /// Set a variable in the guest's environment, which starts empty.
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Call this exported function with ARGS, and print its results one a line.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) invoke: Option<String>,
+    /// Stop the guest after about N operators.
+    #[arg(long, value_name = "N")]
+    pub(crate) fuel: Option<u64>,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    /// The module, binary or text.
+    pub(crate) file: PathBuf,
+    /// The guest's arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Validate {
+    /// The module, binary or text.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Wast {
+    /// Skip what needs this proposal instead of failing, for example `SIMD`.
+    #[arg(long = "skip", value_name = "PROPOSAL")]
+    pub(crate) skip: Vec<String>,
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    /// The scripts.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// List the functions with their sizes, types and names.
+    #[arg(long)]
+    pub(crate) functions: bool,
+    /// The module, binary or text.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Disas {
+    #[command(flatten)]
+    pub(crate) mode: Mode,
+    /// The module, binary or text.
+    pub(crate) file: PathBuf,
+    /// The function: its index, or its name in the name section. All functions without it.
+    pub(crate) func: Option<String>,
+}
+
+/// How the engine runs guests.
+#[derive(Args)]
+pub(crate) struct Mode {
+    /// Translate each operator on its own: no superinstructions, no locals in registers.
+    #[arg(long)]
+    pub(crate) no_fusion: bool,
+    /// Check memory accesses explicitly instead of with guard pages.
+    #[arg(long)]
+    pub(crate) checked: bool,
+    /// Validate a function when it is first called instead of beforehand.
+    #[arg(long)]
+    pub(crate) lazy: bool,
+}
+
+impl Mode {
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.fusion(!self.no_fusion).signals_based_traps(!self.checked);
+        if self.lazy {
+            config.validation(Validation::Lazy);
+        }
+        config
+    }
+
+    pub(crate) fn engine(&self) -> Result<Engine> {
+        Engine::new(&self.config())
+    }
+}
+
+/// A directory of the host, and the name that the guest knows it by.
+#[derive(Clone)]
+pub(crate) struct Preopen {
+    pub(crate) host: PathBuf,
+    pub(crate) guest: String,
+}
+
+fn preopen(text: &str) -> Result<Preopen, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err("expected HOST or HOST::GUEST".to_owned());
+    }
+    Ok(Preopen { host: host.into(), guest: guest.to_owned() })
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn preopens_split_at_the_double_colon() {
+        let table = [("a", "a", "a"), ("a::b", "a", "b"), ("C:/a::/b", "C:/a", "/b"), (".::/", ".", "/")];
+        for (text, host, guest) in table {
+            let preopen = preopen(text).unwrap();
+            assert_eq!((preopen.host.to_str(), &*preopen.guest), (Some(host), guest));
+        }
+        assert!(preopen("::b").is_err() && preopen("a::").is_err());
+    }
+}

@@ -1,0 +1,375 @@
+//! The bodies of [`Builtin`]: from wasm into the engine.
+//!
+//! Generated code calls the functions of [`TABLE`] with the context that is running. Each wrapper turns what its body answers
+//! into a status: a trap's code goes to the store's context, an error or a panic to [`StoreHeader::failure`], from where
+//! `runtime::enter` fetches it when the run has ended. Invariant: no panic leaves a wrapper, and no wrapper holds a reference
+//! to the store while the host or a limiter runs.
+//!
+//! Operands are slots: those of 32-bit memories and tables have an unspecified upper half.
+
+use crate::error::{Error, bug};
+use crate::instance::{InstanceData, init_memory, init_table};
+use crate::limits::ResourceLimiter;
+use crate::runtime::{HostFunction, MemoryRecord, Stop, TableRecord};
+use crate::store::{AnyStore, Failure, StoreHeader};
+use crescendo_abi::{
+    Builtin, BuiltinFn, ExitStatus, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef, VmHostContext,
+};
+use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{self, NonNull};
+
+/// The table that every context points to.
+pub(crate) static TABLE: VmBuiltins = VmBuiltins { functions: functions() };
+
+const fn functions() -> [BuiltinFn; Builtin::ALL.len()] {
+    let mut functions = [translate as BuiltinFn; Builtin::ALL.len()];
+    let mut index = 0;
+    while index < functions.len() {
+        functions[index] = function(Builtin::ALL[index]);
+        index += 1;
+    }
+    functions
+}
+
+const fn function(builtin: Builtin) -> BuiltinFn {
+    match builtin {
+        Builtin::Translate => translate,
+        Builtin::HostCall => host_call,
+        Builtin::MemoryGrow => memory_grow,
+        Builtin::MemoryCopy => memory_copy,
+        Builtin::MemoryFill => memory_fill,
+        Builtin::MemoryInit => memory_init,
+        Builtin::DataDrop => data_drop,
+        Builtin::TableGrow => table_grow,
+        Builtin::TableFill => table_fill,
+        Builtin::TableCopy => table_copy,
+        Builtin::TableInit => table_init,
+        Builtin::ElemDrop => elem_drop,
+    }
+}
+
+/// Bytes that a bulk operator handles for a unit of fuel; an element of a table counts as a slot.
+const BYTES_PER_FUEL: u64 = 64;
+
+/// A call of a builtin whose context is that of an instance. Made by the wrappers only: generated code vouches that the
+/// context is alive and that `args` leads to the operands.
+struct Call {
+    context: *mut VmContext,
+    args: *mut u64,
+    a: u64,
+    b: u64,
+}
+
+macro_rules! builtins {
+    ($($name:ident => $body:ident;)*) => {$(
+        #[doc = concat!("[`Builtin`] of this name: see `", stringify!($body), "`.")]
+        ///
+        /// # Safety
+        ///
+        /// As [`crescendo_abi::builtins`] says; called by generated code, while the store runs wasm.
+        unsafe extern "C" fn $name(context: *mut VmContext, args: *mut u64, a: u64, b: u64) -> u64 {
+            let call = Call { context, args, a, b };
+            let outcome = catch_unwind(AssertUnwindSafe(|| $body(&call)));
+            let stop = match outcome {
+                Ok(Ok(())) => return ExitStatus::Return as u64,
+                Ok(Err(Stop::Trap(code))) => return call.trap(code),
+                Ok(Err(Stop::Error(error))) => Failure::Error(error),
+                Err(payload) => Failure::Panic(payload),
+            };
+            // SAFETY: the context is alive (the caller's promise).
+            let header = unsafe { header_of(context) };
+            // SAFETY: the header is alive, and no builtin holds a reference to it now.
+            unsafe { fail(header, stop) }
+        }
+    )*};
+}
+
+builtins! {
+    translate => do_translate;
+    memory_grow => do_memory_grow;
+    memory_copy => do_memory_copy;
+    memory_fill => do_memory_fill;
+    memory_init => do_memory_init;
+    data_drop => do_data_drop;
+    table_grow => do_table_grow;
+    table_fill => do_table_fill;
+    table_copy => do_table_copy;
+    table_init => do_table_init;
+    elem_drop => do_elem_drop;
+}
+
+/// The header of the store that a context belongs to.
+///
+/// # Safety
+///
+/// The context, of an instance or of a host function, is alive.
+#[inline]
+unsafe fn header_of(context: *mut VmContext) -> *mut StoreHeader {
+    // SAFETY: the caller's promise; host functions' contexts have the same field at the same place.
+    unsafe { (*context).store }.cast()
+}
+
+/// Leaves a failure for the end of the run.
+///
+/// # Safety
+///
+/// The header is alive, and there is no reference to it.
+#[cold]
+unsafe fn fail(header: *mut StoreHeader, failure: Failure) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { (*header).failure = Some(failure) };
+    ExitStatus::HostError as u64
+}
+
+/// [`Builtin::HostCall`].
+///
+/// # Safety
+///
+/// As [`crescendo_abi::builtins`] says; called by generated code, while the store runs wasm.
+unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: u64, _b: u64) -> u64 {
+    // SAFETY: the context is that of a host function (`Builtin::HostCall`).
+    let function = unsafe { (*context.cast::<VmHostContext>()).function }.cast::<HostFunction>();
+    // SAFETY: the context is alive.
+    let header = unsafe { header_of(context) };
+    // SAFETY: the function is alive as long as its store.
+    let slots = unsafe { (*function).slots() };
+    // SAFETY: the header is alive, the field plain data.
+    let outer_top = unsafe { (*header).stack_top };
+    // SAFETY: as above. Everything of the outer run that is in use lies below the end of the slots.
+    unsafe { (*header).stack_top = args.wrapping_add(slots) };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the header is alive, the field plain data.
+        let owner = unsafe { (*header).owner };
+        let (Some(owner), Some(function)) = (owner, NonNull::new(function)) else {
+            return Err(bug!("a host function was called outside of a run"));
+        };
+        let caller = ptr::with_exposed_provenance_mut(caller as usize);
+        // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on. The
+        // handler for host calls passes the slots and the calling instance's context.
+        unsafe { HostFunction::call(function, owner, caller, args) }
+    }));
+    // SAFETY: as before.
+    unsafe { (*header).stack_top = outer_top };
+    let failure = match outcome {
+        Ok(Ok(())) => return ExitStatus::Return as u64,
+        Ok(Err(error)) => Failure::Error(error),
+        Err(payload) => Failure::Panic(payload),
+    };
+    // SAFETY: the header is alive, and there is no reference to it.
+    unsafe { fail(header, failure) }
+}
+
+impl Call {
+    fn trap(&self, code: TrapCode) -> u64 {
+        // SAFETY: the context is alive (`Call`).
+        let store = unsafe { (*self.context).store };
+        // SAFETY: the store is alive, the field plain data.
+        unsafe { (*store).trap_code = code as u32 };
+        ExitStatus::Trap as u64
+    }
+
+    /// The instance that runs. The borrow must end before the host or the guest runs.
+    fn instance(&self) -> &InstanceData {
+        // SAFETY: the context is alive and of an instance (`Call`).
+        unsafe { InstanceData::of_live_context(self.context) }
+    }
+
+    /// The instance that runs, to be changed: nothing else may refer to it meanwhile.
+    fn change_instance(&self, change: impl FnOnce(&mut InstanceData)) -> Result<(), Stop> {
+        // SAFETY: the context is alive and of an instance (`Call`).
+        let Some(mut instance) = (unsafe { InstanceData::of_context(self.context) }) else {
+            return Err(bug!("a builtin was called without an instance").into());
+        };
+        // SAFETY: instances live as long as their store, and only the running builtin refers to this one.
+        change(unsafe { instance.as_mut() });
+        Ok(())
+    }
+
+    /// An operand.
+    fn arg(&self, index: usize) -> u64 {
+        // SAFETY: the operands of the builtin lie there (`Call`).
+        unsafe { self.args.wrapping_add(index).read() }
+    }
+
+    /// An operand of an index type: 64 bits wide, or 32.
+    fn index(&self, index: usize, wide: bool) -> u64 {
+        let value = self.arg(index);
+        if wide { value } else { u64::from(value as u32) }
+    }
+
+    /// Sets the result of a growth: the size before, or -1.
+    fn set_grown(&self, old: Option<u64>, wide: bool) {
+        let value = old.unwrap_or(u64::MAX);
+        // SAFETY: the result goes where the first operand was (`Call`).
+        unsafe { self.args.write(if wide { value } else { u64::from(value as u32) }) };
+    }
+
+    fn memory(&self, index: u64) -> NonNull<MemoryRecord> {
+        self.instance().memory(MemoryIdx::new(index as u32))
+    }
+
+    fn table(&self, index: u64) -> NonNull<TableRecord> {
+        self.instance().table(TableIdx::new(index as u32))
+    }
+
+    /// Whether a memory's addresses are 64 bits wide, and its bytes.
+    fn memory_shape(&self, index: u64) -> (bool, u64) {
+        // SAFETY: a store's memories live as long as the store; the borrow ends here.
+        let memory = unsafe { self.memory(index).as_ref() };
+        (memory.declared_type().memory64, memory.len())
+    }
+
+    /// Whether a table's indices are 64 bits wide, and the bytes that its elements count as.
+    fn table_shape(&self, index: u64) -> (bool, u64) {
+        // SAFETY: a store's tables live as long as the store; the borrow ends here.
+        let table = unsafe { self.table(index).as_ref() };
+        (table.declared_type().table64, table.len() * SLOT_SIZE as u64)
+    }
+
+    /// Calls `grow` with the store's limiter.
+    fn limited<R>(
+        &self,
+        grow: impl FnOnce(Option<&mut dyn ResourceLimiter>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        // SAFETY: the context is alive (`Call`).
+        let header = unsafe { header_of(self.context) };
+        // SAFETY: the header is alive, the field plain data.
+        let owner: Option<NonNull<dyn AnyStore>> = unsafe { (*header).owner };
+        let Some(mut owner) = owner else { return Err(bug!("a guest runs without its store")) };
+        // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on.
+        let (_, limiter) = unsafe { owner.as_mut() }.parts();
+        grow(limiter)
+    }
+
+    /// Takes the fuel for handling so many bytes, of which there are at most `available`.
+    fn charge(&self, bytes: u64, available: u64) -> Result<(), TrapCode> {
+        if !self.instance().module().engine().config().consume_fuel {
+            return Ok(());
+        }
+        let fuel = bytes.min(available) / BYTES_PER_FUEL;
+        // SAFETY: the context is alive (`Call`).
+        let store = unsafe { (*self.context).store };
+        // SAFETY: the store is alive, the field plain data.
+        let left = unsafe { (*store).fuel };
+        let left = left.checked_sub(fuel).ok_or(TrapCode::OutOfFuel)?;
+        // SAFETY: as above.
+        unsafe { (*store).fuel = left };
+        Ok(())
+    }
+
+    /// Takes the fuel for handling so many elements, which are `available` bytes at most.
+    fn charge_elements(&self, elements: u64, available: u64) -> Result<(), TrapCode> {
+        self.charge(elements.saturating_mul(SLOT_SIZE as u64), available)
+    }
+}
+
+/// A record of the store, for as long as a builtin runs.
+///
+/// # Safety
+///
+/// The record is alive, and nothing else refers to it meanwhile.
+unsafe fn exclusive<'a, R>(mut record: NonNull<R>) -> &'a mut R {
+    // SAFETY: the caller's promise.
+    unsafe { record.as_mut() }
+}
+
+fn do_translate(call: &Call) -> Result<(), Stop> {
+    let record: *mut VmFuncRef = ptr::with_exposed_provenance_mut(call.a as usize);
+    // SAFETY: the record is alive (`Builtin::Translate`); the copy is only looked at.
+    let VmFuncRef { context, func_index: index, .. } = unsafe { record.read() };
+    // SAFETY: only records of instances have the entry that gets here, and those have their instance's context.
+    let instance = unsafe { InstanceData::of_live_context(context) };
+    let module = instance.module();
+    let Some(func) = module.info().defined_func(FuncIdx::new(index)) else {
+        return Err(bug!("function {index} has no body to translate").into());
+    };
+    let entry = module.bytecode(instance.variant(), func)?.entry();
+    // SAFETY: the record is alive, and only this thread writes to it.
+    unsafe { (*record).entry = entry };
+    Ok(())
+}
+
+fn do_memory_grow(call: &Call) -> Result<(), Stop> {
+    // SAFETY: a store's memories live as long as the store; the limiter cannot reach them.
+    let memory = unsafe { exclusive(call.memory(call.a)) };
+    let wide = memory.declared_type().memory64;
+    let delta = call.index(0, wide);
+    let old = call.limited(|limiter| memory.grow(delta, limiter))?;
+    call.set_grown(old, wide);
+    Ok(())
+}
+
+fn do_memory_copy(call: &Call) -> Result<(), Stop> {
+    let (target, source) = (call.memory(call.a), call.memory(call.b));
+    let (target_wide, available) = call.memory_shape(call.a);
+    let (source_wide, _) = call.memory_shape(call.b);
+    let len = call.index(2, target_wide && source_wide);
+    call.charge(len, available)?;
+    let (start, from) = (call.index(0, target_wide), call.index(1, source_wide));
+    // SAFETY: both are alive, and only the running builtin uses them.
+    Ok(unsafe { MemoryRecord::copy(target, start, source, from, len) }?)
+}
+
+fn do_memory_fill(call: &Call) -> Result<(), Stop> {
+    // SAFETY: a store's memories live as long as the store, and only the running builtin uses them.
+    let memory = unsafe { exclusive(call.memory(call.a)) };
+    let wide = memory.declared_type().memory64;
+    let (start, value, len) = (call.index(0, wide), call.arg(1) as u8, call.index(2, wide));
+    call.charge(len, memory.len())?;
+    Ok(memory.fill(start, value, len)?)
+}
+
+fn do_memory_init(call: &Call) -> Result<(), Stop> {
+    let (wide, available) = call.memory_shape(call.a);
+    let (start, source, len) = (call.index(0, wide), call.index(1, false), call.index(2, false));
+    call.charge(len, available)?;
+    let (memory, segment) = (MemoryIdx::new(call.a as u32), DataIdx::new(call.b as u32));
+    init_memory(call.instance(), memory, segment, start, source, len)
+}
+
+fn do_data_drop(call: &Call) -> Result<(), Stop> {
+    call.change_instance(|instance| instance.drop_data(DataIdx::new(call.a as u32)))
+}
+
+fn do_table_grow(call: &Call) -> Result<(), Stop> {
+    // SAFETY: a store's tables live as long as the store; the limiter cannot reach them.
+    let table = unsafe { exclusive(call.table(call.a)) };
+    let wide = table.declared_type().table64;
+    let (init, delta) = (call.arg(0), call.index(1, wide));
+    let old = call.limited(|limiter| table.grow(delta, init, limiter))?;
+    call.set_grown(old, wide);
+    Ok(())
+}
+
+fn do_table_fill(call: &Call) -> Result<(), Stop> {
+    // SAFETY: a store's tables live as long as the store, and only the running builtin uses them.
+    let table = unsafe { exclusive(call.table(call.a)) };
+    let wide = table.declared_type().table64;
+    let (start, value, len) = (call.index(0, wide), call.arg(1), call.index(2, wide));
+    call.charge_elements(len, table.len() * SLOT_SIZE as u64)?;
+    Ok(table.fill(start, value, len)?)
+}
+
+fn do_table_copy(call: &Call) -> Result<(), Stop> {
+    let (target, source) = (call.table(call.a), call.table(call.b));
+    let (target_wide, available) = call.table_shape(call.a);
+    let (source_wide, _) = call.table_shape(call.b);
+    let len = call.index(2, target_wide && source_wide);
+    call.charge_elements(len, available)?;
+    let (start, from) = (call.index(0, target_wide), call.index(1, source_wide));
+    // SAFETY: both are alive, and only the running builtin uses them.
+    Ok(unsafe { TableRecord::copy(target, start, source, from, len) }?)
+}
+
+fn do_table_init(call: &Call) -> Result<(), Stop> {
+    let (wide, available) = call.table_shape(call.a);
+    let (start, source, len) = (call.index(0, wide), call.index(1, false), call.index(2, false));
+    call.charge_elements(len, available)?;
+    let (table, segment) = (TableIdx::new(call.a as u32), ElemIdx::new(call.b as u32));
+    init_table(call.instance(), table, segment, start, source, len)
+}
+
+fn do_elem_drop(call: &Call) -> Result<(), Stop> {
+    call.change_instance(|instance| instance.drop_elements(ElemIdx::new(call.a as u32)))
+}

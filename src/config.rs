@@ -1,0 +1,178 @@
+//! How an engine behaves: [`Config`].
+//!
+//! Filled in by the embedder, copied by [`crate::Engine::new`] and not changed after. The engine's crates get what concerns
+//! them from here: module the proposals and limits, interp the translation options, the store the sizes of stacks.
+
+use crate::{ModuleLimits, Proposal, Validation};
+use crescendo_interp::{TranslateOptions, Variant};
+use crescendo_module::{ModuleConfig, Proposals};
+
+/// Bytes of the value stack and of native recursion unless [`Config::max_wasm_stack`] says otherwise.
+const DEFAULT_MAX_WASM_STACK: usize = 2 << 20;
+
+/// Bytes of bytecode per byte of a function's body unless [`Config::max_bytecode_per_byte`] says otherwise.
+const DEFAULT_MAX_BYTECODE_PER_BYTE: u32 = 64;
+
+/// The settings of an [`crate::Engine`].
+///
+/// # Examples
+///
+/// ```
+/// use crescendo::{Config, Engine, Validation};
+///
+/// # fn main() -> crescendo::Result<()> {
+/// let mut config = Config::new();
+/// config.consume_fuel(true).max_wasm_stack(1 << 20).validation(Validation::Lazy).wasm_memory64(false);
+/// let engine = Engine::new(&config)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) consume_fuel: bool,
+    pub(crate) max_wasm_stack: usize,
+    pub(crate) signals_based_traps: bool,
+    pub(crate) memory_reservation: bool,
+    pub(crate) fusion: bool,
+    pub(crate) max_bytecode_per_byte: u32,
+    proposals: Proposals,
+    validation: Validation,
+    limits: ModuleLimits,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::new()
+    }
+}
+
+impl Config {
+    /// The default settings, which each method's page names.
+    pub fn new() -> Config {
+        Config {
+            consume_fuel: false,
+            max_wasm_stack: DEFAULT_MAX_WASM_STACK,
+            signals_based_traps: true,
+            memory_reservation: true,
+            fusion: true,
+            max_bytecode_per_byte: DEFAULT_MAX_BYTECODE_PER_BYTE,
+            proposals: Proposals::default(),
+            validation: Validation::Eager,
+            limits: ModuleLimits::default(),
+        }
+    }
+
+    /// Whether guests consume fuel as they run and trap when none is left; see [`crate::Store::set_fuel`]. Off by default:
+    /// counting costs time.
+    pub fn consume_fuel(&mut self, consume: bool) -> &mut Config {
+        self.consume_fuel = consume;
+        self
+    }
+
+    /// How many bytes of stack a store's guests may use. Default 2 MiB.
+    ///
+    /// Bounds the frames of wasm functions (a slot of 8 bytes per local and operand, and four per call) and, on its own,
+    /// the native stack that calls from the host into wasm and back pile up. The second is also bounded by what the calling
+    /// thread has. What exceeds a bound is a trap, [`crate::TrapCode::StackOverflow`].
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Config {
+        self.max_wasm_stack = bytes;
+        self
+    }
+
+    /// Whether the engine may use signals (`SIGSEGV` and others) to find out about traps. On by default.
+    ///
+    /// Without, no signal handler is installed and every access to memory is checked, which is slower.
+    pub fn signals_based_traps(&mut self, enable: bool) -> &mut Config {
+        self.signals_based_traps = enable;
+        self
+    }
+
+    /// Whether 32-bit memories reserve 8 GiB of address space each, so that accesses need no check. On by default. Needs
+    /// [`Config::signals_based_traps`]. When the system refuses a reservation, the memory does without.
+    pub fn memory_reservation(&mut self, enable: bool) -> &mut Config {
+        self.memory_reservation = enable;
+        self
+    }
+
+    /// Whether bytecode uses superinstructions and keeps locals in registers. On by default. Without, there is one
+    /// instruction per wasm operator: slower, and what a debugger wants.
+    pub fn fusion(&mut self, enable: bool) -> &mut Config {
+        self.fusion = enable;
+        self
+    }
+
+    /// When function bodies are validated. Default [`Validation::Eager`].
+    pub fn validation(&mut self, validation: Validation) -> &mut Config {
+        self.validation = validation;
+        self
+    }
+
+    /// How large modules may be. A module past a limit is refused with an error that names it.
+    pub fn limits(&mut self, limits: ModuleLimits) -> &mut Config {
+        self.limits = limits;
+        self
+    }
+
+    /// How many bytes of bytecode a byte of a function's body may become at most, beyond an allowance of
+    /// 64 KiB. Default 64. A function past the limit
+    /// fails when it is called first.
+    pub fn max_bytecode_per_byte(&mut self, bytes: u32) -> &mut Config {
+        self.max_bytecode_per_byte = bytes;
+        self
+    }
+
+    /// Allows or forbids a proposal by name. Proposals that the engine does not support stay forbidden.
+    pub fn wasm_proposal(&mut self, proposal: Proposal, allow: bool) -> &mut Config {
+        self.proposals.set(proposal, allow);
+        self
+    }
+
+    /// What `crescendo_module` needs to know.
+    pub(crate) fn module_config(&self) -> ModuleConfig {
+        ModuleConfig { features: self.proposals, validation: self.validation, limits: self.limits.clone() }
+    }
+
+    /// What `crescendo_interp` needs to know for one function.
+    pub(crate) fn translate_options(&self, variant: Variant) -> TranslateOptions {
+        TranslateOptions {
+            variant,
+            fuse: self.fusion,
+            fuel: self.consume_fuel,
+            max_bytecode_per_byte: self.max_bytecode_per_byte,
+        }
+    }
+
+    /// Whether memories may be guarded, and instances run without checks.
+    pub(crate) fn guarded_memories(&self) -> bool {
+        self.signals_based_traps && self.memory_reservation
+    }
+}
+
+macro_rules! proposals {
+    ($($name:ident, $words:literal;)*) => {
+        /// Proposals. All of these are allowed by default. A module that uses a forbidden one is refused with an error that names it.
+        impl Config {
+            $(
+                #[doc = concat!("Allows or forbids the ", $words, " proposal.")]
+                pub fn $name(&mut self, allow: bool) -> &mut Config {
+                    self.proposals.$name(allow);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+proposals! {
+    wasm_mutable_global, "mutable globals";
+    wasm_sign_extension, "sign extension";
+    wasm_saturating_float_to_int, "saturating float to int";
+    wasm_multi_value, "multi-value";
+    wasm_bulk_memory, "bulk memory";
+    wasm_reference_types, "reference types";
+    wasm_tail_call, "tail call";
+    wasm_extended_const, "extended const";
+    wasm_multi_memory, "multi-memory";
+    wasm_memory64, "memory64";
+    wasm_function_references, "typed function references";
+}

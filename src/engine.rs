@@ -1,0 +1,114 @@
+//! What all stores and modules of an embedder share: [`Engine`].
+//!
+//! Owns the configuration, the registry of types, and scratch memory for translation. Making one prepares the process: it
+//! registers the handlers' code and installs the signal handlers.
+
+use crate::{Config, Result, builtins};
+use crescendo_abi::VmBuiltins;
+use crescendo_interp::Arena;
+use crescendo_module::{FuncValidatorAllocations, TypeRegistry};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// The configuration and the caches that modules and stores share. Cheap to clone: clones are the same engine.
+///
+/// # Examples
+///
+/// ```
+/// use crescendo::{Config, Engine};
+///
+/// # fn main() -> crescendo::Result<()> {
+/// let engine = Engine::new(Config::new().wasm_tail_call(false))?;
+/// assert!(engine.same(&engine.clone()) && !engine.same(&Engine::default()));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<EngineInner>,
+}
+
+struct EngineInner {
+    config: Config,
+    types: TypeRegistry,
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Memory that translating a function needs and the next function can use again.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) arena: Arena,
+    pub(crate) validator: FuncValidatorAllocations,
+}
+
+impl Engine {
+    /// An engine with these settings.
+    ///
+    /// # Errors
+    ///
+    /// When the signal handlers that [`Config::signals_based_traps`] needs cannot be installed.
+    pub fn new(config: &Config) -> Result<Engine> {
+        if config.signals_based_traps {
+            prepare_process()?;
+        }
+        let (types, scratch) = (TypeRegistry::new(), Mutex::new(Vec::new()));
+        Ok(Engine { inner: Arc::new(EngineInner { config: config.clone(), types, scratch }) })
+    }
+
+    /// Whether both are clones of one engine.
+    pub fn same(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    #[inline]
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    pub(crate) fn types(&self) -> &TypeRegistry {
+        &self.inner.types
+    }
+
+    /// The table that every context points to.
+    pub(crate) fn builtins() -> &'static VmBuiltins {
+        &builtins::TABLE
+    }
+
+    /// Lends scratch memory to `use_it`. There is as much as translations were under way at once; none is kept by threads.
+    pub(crate) fn with_scratch<R>(&self, use_it: impl FnOnce(&mut Scratch) -> R) -> R {
+        let lock = || self.inner.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        let scratch = lock().pop();
+        let mut scratch = scratch.unwrap_or_default();
+        let result = use_it(&mut scratch);
+        lock().push(scratch);
+        result
+    }
+}
+
+impl Default for Engine {
+    /// An engine with the default settings. Where signal handlers cannot be installed, it does without.
+    fn default() -> Engine {
+        let mut config = Config::new();
+        config.signals_based_traps(prepare_process().is_ok());
+        let (types, scratch) = (TypeRegistry::new(), Mutex::new(Vec::new()));
+        Engine { inner: Arc::new(EngineInner { config, types, scratch }) }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+/// Makes faults of guests traps, in the whole process. Done once; an error is tried again.
+fn prepare_process() -> Result<()> {
+    static READY: OnceLock<()> = OnceLock::new();
+    if READY.get().is_none() {
+        // SAFETY: the rows were proved when the handlers were built (`crescendo_interp`), and handlers run only under
+        // `crescendo_interp::run`, which sets `entry_sp`.
+        unsafe { crescendo_code::register_text(crescendo_interp::handler_text()) };
+        crescendo_code::install_trap_handlers()?;
+        READY.get_or_init(|| ());
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Host functions before they belong to a store: a type and what runs.
+//!
+//! [`HostFunc`] is what [`crate::Linker`] keeps and [`Func::new`] and [`Func::wrap`] pass through. Its closure takes
+//! the caller and the slots of the call: the parameters going in, the results coming out, one slot each. `untyped` puts a
+//! closure over [`Val`]s behind that; closures over Rust types come from `typed`.
+
+use crate::error::bug;
+use crate::{AsContext, AsContextMut, Caller, Func, FuncType, Result, Val};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// What runs when a host function is called: the caller, and max(parameters, results) slots.
+///
+/// The slots' contents have the types of the function's parameters on entry and must have those of its results on a
+/// return without error.
+pub(crate) type RawHostFn<T> = dyn Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync;
+
+/// A host function that any store with data of type `T` can take.
+pub struct HostFunc<T: 'static> {
+    ty: FuncType,
+    call: Arc<RawHostFn<T>>,
+}
+
+impl<T> Clone for HostFunc<T> {
+    fn clone(&self) -> HostFunc<T> {
+        HostFunc { ty: self.ty.clone(), call: Arc::clone(&self.call) }
+    }
+}
+
+impl<T> HostFunc<T> {
+    /// A function whose closure works on slots. The closure must keep to `ty`; see [`RawHostFn`].
+    pub(crate) fn raw(ty: FuncType, call: Arc<RawHostFn<T>>) -> HostFunc<T> {
+        HostFunc { ty, call }
+    }
+
+    /// A function whose closure works on values. What it leaves as results is checked against `ty`.
+    pub(crate) fn untyped(
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> HostFunc<T> {
+        let signature = ty.clone();
+        let call = move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+            call_untyped(&signature, &mut caller, slots, &func)
+        };
+        HostFunc::raw(ty, Arc::new(call))
+    }
+
+    /// Makes the function an object of the store.
+    pub(crate) fn into_func(self, store: impl AsContextMut<Data = T>) -> Func {
+        Func::new_raw(store, self.ty, self.call)
+    }
+}
+
+/// Values of a call, on the stack for the usual numbers of them.
+type Vals = SmallVec<[Val; 8]>;
+
+fn call_untyped<T>(
+    ty: &FuncType,
+    caller: &mut Caller<'_, T>,
+    slots: &mut [u64],
+    func: &impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()>,
+) -> Result<()> {
+    let id = caller.as_context().opaque().id();
+    if slots.len() < ty.params().len().max(ty.results().len()) {
+        return Err(bug!("{} slots for a host function of type {ty}", slots.len()));
+    }
+    let mut params = Vals::new();
+    for (slot, ty) in slots.iter().zip(ty.params()) {
+        // SAFETY: the guest, or the checks of an untyped call, wrote the slots with the types of the parameters.
+        params.push(unsafe { Val::from_slot(*slot, ty, id) }?);
+    }
+    // A reference that cannot be null has no default: its place starts with null, which the check below refuses.
+    let placeholder = |ty| Val::default_for_ty(ty).unwrap_or(Val::FuncRef(None));
+    let mut results: Vals = ty.results().iter().map(placeholder).collect();
+    func(caller.reborrow(), &params, &mut results)?;
+    let store = caller.as_context().opaque();
+    for (number, ((slot, ty), val)) in slots.iter_mut().zip(ty.results()).zip(&results).enumerate() {
+        val.check(store, ty, format_args!("result {number} of a host function"))?;
+        *slot = val.to_slot(id)?;
+    }
+    Ok(())
+}

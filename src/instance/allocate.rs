@@ -1,0 +1,115 @@
+//! Making an instance's context: memory for it, its own memories and tables, its entry records.
+//!
+//! Nothing of the guest runs here and nothing that others see changes. What remains for `initialize` is what constant
+//! expressions and segments say.
+
+use super::InstanceData;
+use super::imports::Imports;
+use crate::error::{Error, Result};
+use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
+use crate::store::StoreInner;
+use crate::{Engine, Module};
+use crescendo_abi::{VmContext, VmFuncRef};
+use crescendo_interp::Variant;
+use std::ptr::NonNull;
+
+/// Makes an instance and gives it to the store. Its globals are zero, its tables null, its segments not yet used.
+///
+/// # Errors
+///
+/// When the store's limiter refuses, or there is no memory left. Nothing is left behind then.
+pub(super) fn allocate<T>(
+    inner: &mut StoreInner<T>,
+    module: &Module,
+    imports: &Imports,
+) -> Result<NonNull<InstanceData>> {
+    let info = module.info();
+    let own_memories = &info.memories()[imports.memories.len()..];
+    let own_tables = &info.tables()[imports.tables.len()..];
+    inner.opaque.count(1, own_memories.len(), own_tables.len())?;
+    let mut memories = Vec::with_capacity(own_memories.len());
+    for ty in own_memories {
+        let (store, limiter) = inner.parts();
+        memories.push(MemoryRecord::new(store.engine(), *ty, limiter)?);
+    }
+    let mut tables = Vec::with_capacity(own_tables.len());
+    for ty in own_tables {
+        tables.push(TableRecord::new(*ty, 0, inner.parts().1)?);
+    }
+    let mut context = ZeroedBuffer::empty();
+    let size = module.offsets().size() as usize;
+    context
+        .grow(0, size, size)
+        .map_err(|error| Error::msg(format_args!("{error}: an instance of the module takes {size} bytes")))?;
+
+    let store = &mut inner.opaque;
+    let mut all_memories = imports.memories.clone();
+    all_memories.extend(memories.into_iter().map(|memory| store.push_memory(memory)));
+    let mut all_tables = imports.tables.clone();
+    all_tables.extend(tables.into_iter().map(|table| store.push_table(table)));
+    // SAFETY: a store's memories live as long as the store.
+    let guarded = all_memories.iter().all(|memory| unsafe { memory.as_ref() }.is_guarded());
+    let signals = store.engine().config().signals_based_traps;
+    let variant = if signals && guarded { Variant::Guarded } else { Variant::Checked };
+    if all_memories.is_empty() {
+        all_memories.push(store.dummy_memory());
+    }
+    let data = store.push_instance(InstanceData {
+        module: module.clone(),
+        store: store.id(),
+        variant,
+        context,
+        imported_globals: imports.globals.iter().map(|(_, ty)| *ty).collect(),
+        dropped_elements: vec![false; info.elements().len()].into(),
+        dropped_data: vec![false; info.data_segments().len()].into(),
+    });
+    // SAFETY: the store just took the instance over, and nobody else refers to it yet.
+    let instance = unsafe { data.as_ref() };
+    let header = VmContext {
+        store: store.vm().as_ptr(),
+        builtins: Engine::builtins(),
+        instance: data.as_ptr().cast(),
+        memory_count: all_memories.len() as u64,
+    };
+    // SAFETY: the header is the first part of every context.
+    unsafe { instance.context().write(header) };
+    let offsets = module.offsets();
+    instance.write_pointers(offsets.memory(0), all_memories);
+    instance.write_pointers(offsets.table(0), all_tables);
+    instance.write_pointers(offsets.imported_global(0), imports.globals.iter().map(|(global, _)| *global));
+    instance.write_pointers(offsets.imported_func(0), imports.funcs.iter().copied());
+    instance.write_records();
+    Ok(data)
+}
+
+impl InstanceData {
+    /// Writes an array of pointers into the context. The layout must have room for them at `offset`.
+    fn write_pointers<R>(&self, offset: u32, pointers: impl IntoIterator<Item = NonNull<R>>) {
+        let array = self.part::<NonNull<R>>(offset);
+        for (index, pointer) in pointers.into_iter().enumerate() {
+            // SAFETY: the layout was made for the counts of the module, of which `pointers` are as many.
+            unsafe { array.wrapping_add(index).write(pointer) };
+        }
+    }
+
+    /// Writes the entry records of the functions that the module defines, with the bytecode that exists already.
+    fn write_records(&self) {
+        let info = self.module.info();
+        let code = self.module.code();
+        let records = self.part::<VmFuncRef>(self.module.offsets().defined_func(0));
+        for func in info.defined_funcs() {
+            let index = info.func_idx(func);
+            let record = VmFuncRef {
+                entry: match code.get(self.variant, func) {
+                    Some(bytecode) => bytecode.entry(),
+                    None => crescendo_interp::untranslated_entry(),
+                },
+                context: self.context(),
+                type_id: info.func_type_id(index).as_u32(),
+                func_index: index.as_u32(),
+            };
+            // SAFETY: the layout has a record for every function that the module defines.
+            unsafe { records.wrapping_add(func.index()).write(record) };
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Linear memories: their bytes, their type, their growth.
+//!
+//! A memory that qualifies lies in a reservation that is larger than any address its guest can form, so that accesses need
+//! no check and the base never moves (*guarded*). The others, and those for which the system refused the reservation, are
+//! plain allocations that move when they grow (`guarded_len` 0). Invariant: `vm.len` bytes from `vm.base` on are readable
+//! and writable, and every byte between `vm.len` and `vm.guarded_len` faults.
+
+use super::stop::range;
+use super::zeroed::{OutOfMemory, ZeroedBuffer};
+use crate::error::{Error, Result, limit};
+use crate::limits::ResourceLimiter;
+use crate::{Engine, MemoryType};
+use crescendo_abi::{TrapCode, VmMemory};
+use crescendo_code::Reservation;
+use std::ptr::{self, NonNull};
+
+/// Address space of a guarded memory: any 32-bit index plus any 32-bit offset, and the widest access.
+const GUARDED_RESERVATION: usize = (4 << 30) + (4 << 30) + (64 << 10);
+
+/// Bytes that a 32-bit memory may have at most.
+const MAX_BYTES_32: u64 = 1 << 32;
+
+/// A linear memory of a store.
+#[repr(C)]
+pub(crate) struct MemoryRecord {
+    /// Must be first: contexts point to it, builtins cast back.
+    vm: VmMemory,
+    ty: MemoryType,
+    backing: Backing,
+}
+
+enum Backing {
+    /// No bytes and no way to get any: what instances without memories have.
+    Dummy,
+    Guarded(Reservation),
+    Plain(ZeroedBuffer),
+}
+
+impl MemoryRecord {
+    /// The memory of size 0 that stands for memory 0 of an instance without memories.
+    pub(crate) fn dummy() -> MemoryRecord {
+        let vm = VmMemory { base: ptr::without_provenance_mut(16), len: 0, guarded_len: 0 };
+        MemoryRecord { vm, ty: MemoryType::new(0, Some(0)), backing: Backing::Dummy }
+    }
+
+    /// A memory of its type's minimum size, all zero. The caller has counted it in the store.
+    ///
+    /// # Errors
+    ///
+    /// When the limiter refuses the size, or the system has no memory left.
+    pub(crate) fn new(
+        engine: &Engine,
+        ty: MemoryType,
+        limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<MemoryRecord> {
+        let pages = ty.minimum;
+        let mut record = MemoryRecord::empty(engine, ty);
+        match record.grow(pages, limiter)? {
+            Some(_) => Ok(record),
+            None => Err(limit!("a memory of {pages} pages was refused")),
+        }
+    }
+
+    fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
+        let qualifies = engine.config().guarded_memories() && !ty.memory64 && ty.page_size_log2 == 16;
+        let reserved = if qualifies { Reservation::reserve(GUARDED_RESERVATION).ok() } else { None };
+        match reserved {
+            Some(reservation) => {
+                let vm = VmMemory { base: reservation.base(), len: 0, guarded_len: reservation.len() as u64 };
+                MemoryRecord { vm, ty, backing: Backing::Guarded(reservation) }
+            }
+            None => {
+                let buffer = ZeroedBuffer::empty();
+                let vm = VmMemory { base: buffer.base(), len: 0, guarded_len: 0 };
+                MemoryRecord { vm, ty, backing: Backing::Plain(buffer) }
+            }
+        }
+    }
+
+    /// The type that the memory was made with.
+    pub(crate) fn declared_type(&self) -> &MemoryType {
+        &self.ty
+    }
+
+    /// The type with the present size as its minimum, which is what imports are matched with.
+    pub(crate) fn current_type(&self) -> MemoryType {
+        MemoryType { minimum: self.pages(), ..self.ty }
+    }
+
+    /// Whether accesses need no check.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.vm.guarded_len != 0
+    }
+
+    /// Number of pages.
+    pub(crate) fn pages(&self) -> u64 {
+        self.vm.len >> self.ty.page_size_log2
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.vm.len
+    }
+
+    /// The first byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.vm.base
+    }
+
+    /// The memory's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the type's invariant; the guest does not run while the host has the borrow.
+        unsafe { std::slice::from_raw_parts(self.vm.base, self.vm.len as usize) }
+    }
+
+    /// The memory's bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the type's invariant; the guest does not run while the host has the borrow.
+        unsafe { std::slice::from_raw_parts_mut(self.vm.base, self.vm.len as usize) }
+    }
+
+    /// Adds `delta` pages of zeros. The answer is the number of pages before, or `None` when the growth was refused or
+    /// failed; then nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// Only when the limiter makes one.
+    pub(crate) fn grow(
+        &mut self,
+        delta: u64,
+        mut limiter: Option<&mut dyn ResourceLimiter>,
+    ) -> Result<Option<u64>> {
+        let old_pages = self.pages();
+        if delta == 0 {
+            return Ok(Some(old_pages));
+        }
+        let log2 = u32::from(self.ty.page_size_log2);
+        let bytes_of =
+            |pages: u64| pages.checked_mul(1 << log2).and_then(|bytes| usize::try_from(bytes).ok());
+        let desired = old_pages.checked_add(delta).and_then(bytes_of);
+        let maximum = self.ty.maximum.map(|pages| bytes_of(pages).unwrap_or(usize::MAX));
+        if let Some(limiter) = &mut limiter
+            && !limiter.memory_growing(self.vm.len as usize, desired.unwrap_or(usize::MAX), maximum)?
+        {
+            return Ok(None);
+        }
+        match self.resize(desired, maximum) {
+            Ok(()) => Ok(Some(old_pages)),
+            Err(error) => {
+                if let Some(limiter) = limiter {
+                    limiter.memory_grow_failed(error)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Grows to `desired` bytes, `None` being more than there can be.
+    fn resize(&mut self, desired: Option<usize>, maximum: Option<usize>) -> Result<()> {
+        let ceiling = if self.ty.memory64 { usize::MAX } else { MAX_BYTES_32 as usize };
+        let most = maximum.unwrap_or(ceiling).min(ceiling);
+        let desired = match desired {
+            Some(desired) if desired <= most => desired,
+            _ => return Err(limit!("a memory would exceed its maximum of {most} bytes")),
+        };
+        let used = self.vm.len as usize;
+        match &mut self.backing {
+            Backing::Dummy => return Err(Error::msg("an instance without memories cannot grow one")),
+            Backing::Guarded(reservation) => reservation.commit(used..desired)?,
+            Backing::Plain(buffer) => {
+                buffer.grow(used, desired, most).map_err(|OutOfMemory| Error::msg(OutOfMemory))?;
+                self.vm.base = buffer.base();
+            }
+        }
+        self.vm.len = desired as u64;
+        Ok(())
+    }
+}
+
+/// Bulk operators.
+impl MemoryRecord {
+    /// Sets `len` bytes from `start` on.
+    pub(crate) fn fill(&mut self, start: u64, value: u8, len: u64) -> Result<(), TrapCode> {
+        let range = self.range(start, len)?;
+        self.bytes_mut()[range].fill(value);
+        Ok(())
+    }
+
+    /// Writes `len` bytes of `data`, from `source` on, to `start`.
+    pub(crate) fn init(&mut self, start: u64, data: &[u8], source: u64, len: u64) -> Result<(), TrapCode> {
+        let target = self.range(start, len)?;
+        let source = range(source, len, data.len() as u64, TrapCode::MemoryOutOfBounds)?;
+        self.bytes_mut()[target].copy_from_slice(&data[source]);
+        Ok(())
+    }
+
+    /// Copies `len` bytes of `source`, from `source_start` on, to `target`, from `target_start` on. Both may be one memory.
+    ///
+    /// # Safety
+    ///
+    /// Both are alive, and nobody else uses them meanwhile.
+    pub(crate) unsafe fn copy(
+        target: NonNull<MemoryRecord>,
+        target_start: u64,
+        source: NonNull<MemoryRecord>,
+        source_start: u64,
+        len: u64,
+    ) -> Result<(), TrapCode> {
+        // SAFETY: alive and not changed meanwhile (the caller's promise).
+        let to = unsafe { target.as_ref() };
+        // SAFETY: as above.
+        let from = unsafe { source.as_ref() };
+        let (to_range, from_range) = (to.range(target_start, len)?, from.range(source_start, len)?);
+        let to = to.base().wrapping_add(to_range.start);
+        let from = from.base().wrapping_add(from_range.start);
+        // SAFETY: both ranges were just checked to lie inside of their memories; `copy` allows overlaps.
+        unsafe { ptr::copy(from, to, to_range.len()) };
+        Ok(())
+    }
+
+    fn range(&self, start: u64, len: u64) -> Result<std::ops::Range<usize>, TrapCode> {
+        range(start, len, self.vm.len, TrapCode::MemoryOutOfBounds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryRecord;
+    use crate::{Config, Engine, MemoryType};
+
+    #[test]
+    fn both_kinds_of_memory_grow_with_zeros() {
+        let checked = Engine::new(Config::new().memory_reservation(false)).unwrap();
+        for (engine, guarded) in [(Engine::default(), true), (checked, false)] {
+            let mut memory = MemoryRecord::new(&engine, MemoryType::new(1, Some(3)), None).unwrap();
+            assert_eq!(memory.is_guarded(), guarded);
+            memory.bytes_mut().fill(1);
+            assert_eq!(memory.grow(2, None).unwrap(), Some(1));
+            assert_eq!(memory.grow(1, None).unwrap(), None);
+            assert_eq!((memory.pages(), memory.len()), (3, 3 << 16));
+            assert!(memory.bytes()[..1 << 16].iter().all(|&byte| byte == 1));
+            assert!(memory.bytes()[1 << 16..].iter().all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_system_has_are_refused() {
+        let engine = Engine::default();
+        for ty in [MemoryType::new64(1 << 40, None), MemoryType::new64(u64::MAX >> 16, None)] {
+            assert!(MemoryRecord::new(&engine, ty, None).is_err(), "{ty}");
+        }
+        let mut memory = MemoryRecord::new(&engine, MemoryType::new(0, None), None).unwrap();
+        assert_eq!(memory.grow(u64::MAX, None).unwrap(), None);
+        assert_eq!(memory.grow(65537, None).unwrap(), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! What runs behind the API: records that generated code uses, the way into wasm, the way out.
+//!
+//! | place | what |
+//! |---|---|
+//! | [`enter`] | from the host into wasm, and what a run that failed becomes |
+//! | [`HostFunction`] | from wasm into the host |
+//! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
+//! | [`CodeTable`] | a module's bytecode |
+//! | [`Stop`] | why an operation cannot go on |
+//!
+//! The builtins (`crate::builtins`) are the third way: from wasm into the engine.
+
+mod code_table;
+pub(crate) mod enter;
+mod host_function;
+mod memory;
+mod stop;
+mod table;
+mod zeroed;
+
+pub(crate) use code_table::CodeTable;
+pub(crate) use host_function::{HostFunction, slot_count};
+pub(crate) use memory::MemoryRecord;
+pub(crate) use stop::{Stop, range};
+pub(crate) use table::TableRecord;
+pub(crate) use zeroed::ZeroedBuffer;

@@ -1,0 +1,192 @@
+//! `validate`, `wast`, `inspect`, `disas`, and usage.
+
+use super::{Case, check, crescendo, output};
+
+#[test]
+fn validate() {
+    check(&[
+        Case { args: &["validate", "math.wat"], ..Case::default() },
+        Case { args: &["validate", "math.wasm"], ..Case::default() },
+        Case {
+            args: &["validate", "invalid.wat"],
+            code: 1,
+            stderr: &["error: invalid.wat: function 0 `wrong`: type mismatch", "(at offset 0x"],
+            ..Case::default()
+        },
+        Case { args: &["validate", "cut.wasm"], code: 1, stderr: &["error: cut.wasm: "], ..Case::default() },
+        Case { args: &["validate", "missing"], code: 1, stderr: &["error: missing: "], ..Case::default() },
+    ]);
+}
+
+#[test]
+fn wast() {
+    check(&[
+        Case { args: &["wast", "good.wast"], stdout: "good.wast: 3 passed, 0 failed\n", ..Case::default() },
+        Case {
+            args: &["wast", "--no-fusion", "--checked", "--lazy", "good.wast", "bad.wast"],
+            code: 1,
+            stdout: "good.wast: 3 passed, 0 failed\n\
+                     bad.wast: 2 passed, 2 failed\n\
+                     bad.wast:2: result 0: expected i32 3, found i32 2\n\
+                     bad.wast:3: expected the trap `unreachable`, it returned 1 results\n",
+            ..Case::default()
+        },
+        Case {
+            args: &["wast", "simd.wast"],
+            code: 1,
+            stdout: "simd.wast: 1 passed, 1 failed\nsimd.wast:1: needs a proposal that is not supported: SIMD\n",
+            ..Case::default()
+        },
+        Case {
+            args: &["wast", "--skip", "SIMD", "simd.wast"],
+            stdout: "simd.wast: 1 passed, 0 failed, 1 skipped\n",
+            ..Case::default()
+        },
+        Case {
+            args: &["wast", "broken.wast"],
+            code: 1,
+            stdout: "broken.wast: 0 passed, 1 failed\n\
+                     broken.wast:2: cannot parse the script broken.wast: unknown directive\n",
+            ..Case::default()
+        },
+        Case {
+            args: &["wast", "missing.wast"],
+            code: 1,
+            stderr: &["error: missing.wast: "],
+            ..Case::default()
+        },
+        Case {
+            args: &["wast", "random.wasm"],
+            code: 1,
+            stderr: &["error: random.wasm: "],
+            ..Case::default()
+        },
+    ]);
+}
+
+#[test]
+fn inspect() {
+    check(&[
+        Case {
+            args: &["inspect", "imports.wat"],
+            stdout: "\
+size: 86 bytes, 2 of them code
+functions: 1 imported, 1 defined, 0 with a name
+
+imports: 3
+  env    one    (func (param i32))
+  env    two    (memory 1)
+  other  three  (global (mut i64))
+
+exports: 1
+  _start  (func)
+",
+            ..Case::default()
+        },
+        Case {
+            args: &["inspect", "--functions", "invalid.wat"],
+            code: 1,
+            stderr: &["error: invalid.wat: "],
+            ..Case::default()
+        },
+        Case {
+            args: &["inspect", "empty.wat"],
+            stdout: "size: 8 bytes, 0 of them code\nfunctions: 0 imported, 0 defined, 0 with a name\n",
+            ..Case::default()
+        },
+    ]);
+}
+
+#[test]
+fn inspect_names_and_functions() {
+    let (code, stdout, stderr) = output(crescendo(&["inspect", "--functions", "math.wasm"]), "");
+    assert_eq!((code, &*stderr), (Some(0), ""));
+    for part in [
+        "name: math\n",
+        "functions: 0 imported, 11 defined, 6 with a name\n",
+        "\ncustom sections: 1\n  name  ",
+        "\nfunctions: 11\n  0   ",
+        "  (func (param i32 i32) (result i32))  divide\n",
+    ] {
+        assert!(stdout.contains(part), "{part:?} in:\n{stdout}");
+    }
+    assert!(stdout.lines().all(|line| line == line.trim_end()), "{stdout}");
+}
+
+#[test]
+fn disas() {
+    for args in [
+        &["disas", "math.wat", "divide"][..],
+        &["disas", "math.wat", "6"],
+        &["disas", "--no-fusion", "math.wat"],
+    ] {
+        let (code, stdout, stderr) = output(crescendo(args), "");
+        assert_eq!((code, &*stderr), (Some(0), ""), "{args:?}");
+        assert!(stdout.lines().count() > 1, "{args:?}: {stdout}");
+    }
+    check(&[
+        Case {
+            args: &["disas", "math.wat", "sub"],
+            code: 1,
+            stderr: &[
+                "error: no function is called `sub` in the name section; a function's index works too\n",
+            ],
+            ..Case::default()
+        },
+        Case {
+            args: &["disas", "math.wat", "99"],
+            code: 1,
+            stderr: &["error: the module defines no function 99\n"],
+            ..Case::default()
+        },
+    ]);
+}
+
+#[test]
+fn usage() {
+    check(&[
+        Case {
+            args: &["--version"],
+            stdout: concat!("crescendo ", env!("CARGO_PKG_VERSION"), "\n"),
+            ..Case::default()
+        },
+        Case {
+            args: &["play"],
+            code: 2,
+            stderr: &["error: unrecognized subcommand 'play'"],
+            ..Case::default()
+        },
+        Case { args: &["run"], code: 2, stderr: &["error: ", "<FILE>"], ..Case::default() },
+        Case {
+            args: &["run", "--turbo", "hello.wat"],
+            code: 2,
+            stderr: &["error: unexpected argument '--turbo'"],
+            ..Case::default()
+        },
+        Case {
+            args: &["run", "--env", "A", "hello.wat"],
+            code: 2,
+            stderr: &["expected NAME=VALUE"],
+            ..Case::default()
+        },
+        Case {
+            args: &["run", "--dir", "::x", "hello.wat"],
+            code: 2,
+            stderr: &["expected HOST or HOST::GUEST"],
+            ..Case::default()
+        },
+        Case {
+            args: &["run", "--fuel", "some", "hello.wat"],
+            code: 2,
+            stderr: &["invalid digit"],
+            ..Case::default()
+        },
+        Case { args: &["wast"], code: 2, stderr: &["<FILES>"], ..Case::default() },
+    ]);
+    let (code, _, stderr) = output(crescendo(&[]), "");
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("Usage: crescendo <COMMAND>"), "{stderr}");
+    let (code, stdout, _) = output(crescendo(&["run", "--help"]), "");
+    assert_eq!(code, Some(0));
+    assert!(stdout.contains("--dir <HOST[::GUEST]>"), "{stdout}");
+}

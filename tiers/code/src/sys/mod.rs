@@ -1,0 +1,29 @@
+//! Every call to the operating system, and everything that depends on the processor.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `pages` | mappings of address space |
+//! | `signals` | the process's trap handlers and those they hide |
+//! | `machine` | the registers in a signal's machine context |
+//! | `alternate_stack` | what a thread needs before it may trap |
+//! | `native_stack` | the bounds of a thread's native stack |
+//!
+//! Linux only so far. Elsewhere `pages` (`MADV_DONTNEED` need not zero), `machine`, `native_stack` and the numbers in `signals`
+//! differ.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Crescendo runs on Linux only so far");
+
+mod alternate_stack;
+#[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
+#[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
+mod machine;
+mod native_stack;
+mod pages;
+mod signals;
+
+pub use alternate_stack::ensure_thread_ready;
+pub use native_stack::{StackBounds, native_stack_bounds};
+pub use pages::page_size;
+pub(crate) use pages::{Access, Mapping};
+pub use signals::install_trap_handlers;

@@ -1,0 +1,106 @@
+//! Whether a fault is a guest's trap, and what follows if it is.
+//!
+//! Called by the signal handler with the machine's state, already read out by `sys`; what it answers, `sys` writes back.
+//! Everything here is async-signal-safe: no locks, no allocation, no panics, no system calls.
+
+use crate::text::find_row;
+use crescendo_abi::{TrapCode, VmContext, VmMemory, VmStoreContext};
+
+/// Faults below this address are accesses through a null record: no field lies further from its start.
+const NULL_REGION: usize = 4096 * 16;
+
+/// What the processor refused to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// An access to an address that is not mapped, or not for this access.
+    Access {
+        /// The address.
+        address: usize,
+    },
+    /// An instruction that does not exist: how generated code traps explicitly.
+    Illegal,
+    /// An integer division by zero, or one whose quotient does not fit.
+    Divide,
+}
+
+/// The registers of the interrupted code, by their meaning in [`crescendo_abi::regs`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registers {
+    pub(crate) pc: usize,
+    pub(crate) ip: *const u8,
+    pub(crate) fp: *mut u64,
+    pub(crate) context: *mut VmContext,
+}
+
+/// Where the interrupted thread goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Landing {
+    pub(crate) pc: usize,
+    pub(crate) sp: usize,
+}
+
+/// Records the trap in the store if the fault is one, and tells where to go on. `None` leaves everything as it was.
+///
+/// # Safety
+///
+/// `registers` must be what the faulting thread's registers held. Whoever registered the region vouches for the rest, see
+/// [`crate::register_text`].
+pub(crate) unsafe fn catch(fault: Fault, registers: &Registers) -> Option<Landing> {
+    let (region, row) = find_row(registers.pc)?;
+    // SAFETY: the pc has a row, so the context is alive (promise of `register_text`).
+    if !unsafe { explains(fault, row.code, registers.context) } {
+        return None;
+    }
+    // SAFETY: as above.
+    let store: *mut VmStoreContext = unsafe { (*registers.context).store };
+    // SAFETY: a live context's store is alive, and the thread that runs its guest is the one that is interrupted here.
+    let store = unsafe { &mut *store };
+    store.exit_ip = registers.ip;
+    store.exit_fp = registers.fp;
+    store.exit_context = registers.context;
+    store.trap_code = u32::from(row.code);
+    store.exit_micro_op = u32::from(row.micro_op);
+    Some(Landing { pc: region.landing.addr(), sp: store.entry_sp.addr() })
+}
+
+/// Whether a trap with this code can show itself as this fault. Anything else at the same pc is a defect of the process, and
+/// hiding it as a trap would let it run on.
+///
+/// # Safety
+///
+/// The context must be alive.
+unsafe fn explains(fault: Fault, code: u8, context: *const VmContext) -> bool {
+    match (fault, TrapCode::from_u8(code)) {
+        (Fault::Illegal, Some(_)) => true,
+        (Fault::Divide, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow)) => true,
+        (Fault::Access { address }, Some(TrapCode::MemoryOutOfBounds)) => {
+            // SAFETY: the caller's promise.
+            unsafe { in_guarded_memory(context, address) }
+        }
+        (
+            Fault::Access { address },
+            Some(TrapCode::NullReference | TrapCode::NullFunctionReference | TrapCode::UninitializedElement),
+        ) => address < NULL_REGION,
+        _ => false,
+    }
+}
+
+/// Whether `address` lies where a fault means that the guest left one of the context's memories.
+///
+/// # Safety
+///
+/// The context must be alive.
+unsafe fn in_guarded_memory(context: *const VmContext, address: usize) -> bool {
+    // SAFETY: the caller's promise.
+    let count = unsafe { (*context).memory_count };
+    let memories = context.wrapping_byte_add(VmContext::MEMORIES as usize).cast::<*const VmMemory>();
+    (0..count as usize).any(|index| {
+        // SAFETY: a context has `memory_count` pointers at this offset (contract of `VmContext`).
+        let memory = unsafe { memories.wrapping_add(index).read() };
+        // SAFETY: a context's memories live as long as its store.
+        let base = unsafe { (*memory).base };
+        // SAFETY: as above.
+        let guarded_len = unsafe { (*memory).guarded_len };
+        (address.wrapping_sub(base.addr()) as u64) < guarded_len
+    })
+}

@@ -1,0 +1,64 @@
+//! Generates the handlers, proves each, and writes what the crate links.
+//!
+//! Out: `handlers.bin`, the text; `edges.bin`, the tree that finds handlers; `table.rs`, the trap rows and counts. The same
+//! sources give the same bytes.
+
+#[allow(dead_code, reason = "one instruction set is used at a time")]
+mod a64;
+mod control;
+mod generate;
+#[path = "../src/micro.rs"]
+#[allow(dead_code, reason = "the crate uses the rest")]
+mod micro;
+#[allow(dead_code, reason = "one instruction set is used at a time")]
+mod proof;
+mod table;
+mod values;
+#[allow(dead_code, reason = "one instruction set is used at a time")]
+mod x64;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs};
+
+fn main() {
+    for path in ["build", "src/micro.rs", "superinstructions.txt"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let isa = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
+        Ok("x86_64") => table::Isa::X64,
+        Ok("aarch64") => table::Isa::A64,
+        other => panic!("Crescendo has no handlers for {other:?}: it runs on x86_64 and aarch64"),
+    };
+    let list =
+        fs::read_to_string("superinstructions.txt").expect("superinstructions.txt is part of the crate");
+    let started = std::time::Instant::now();
+    let table = table::Table::build(isa, &list);
+    let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    let out = Path::new(&out);
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(out.join(name), bytes).unwrap_or_else(|error| panic!("cannot write {name}: {error}"));
+    };
+    write("handlers.bin", &table.text);
+    let edges: Vec<u8> = table.edges.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
+    write("edges.bin", &edges);
+    let mut source = String::new();
+    let _ = writeln!(
+        source,
+        "/// How many different handlers there are.\npub const HANDLER_COUNT: usize = {};",
+        table.handlers
+    );
+    let _ = writeln!(
+        source,
+        "/// Bytes of the handlers' text.\npub const HANDLER_BYTES: usize = {};",
+        table.text.len()
+    );
+    let _ = writeln!(source, "static TRAP_ROWS: [TrapRow; {}] = [", table.rows.len());
+    for (offset, code, micro_op) in &table.rows {
+        let _ = writeln!(source, "TrapRow {{ offset: {offset}, code: {code}, micro_op: {micro_op} }},");
+    }
+    source.push_str("];\n");
+    write("table.rs", source.as_bytes());
+    // For whoever measures: visible with `cargo build -vv`.
+    println!("{} handlers, {} bytes, {:?}", table.handlers, table.text.len(), started.elapsed());
+}

@@ -1,0 +1,259 @@
+//! The table of handlers: which there are, their text, the tree that finds them, their trap rows.
+
+use crate::generate::{Compiled, Generator};
+use crate::micro::{Access, Form, Key, MicroOp, Root};
+use crate::{a64, x64};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use crescendo_semantics::Ty;
+use std::collections::HashMap;
+
+/// An instruction set that handlers are generated for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    X64,
+    A64,
+}
+
+impl Isa {
+    /// Cranelift's code generator with the engine's CPU baseline.
+    fn build(self) -> OwnedTargetIsa {
+        let mut flags = settings::builder();
+        for (name, value) in [
+            ("opt_level", "speed"),
+            ("enable_pinned_reg", "true"),
+            ("preserve_frame_pointers", "true"),
+            ("is_pic", "true"),
+            ("unwind_info", "false"),
+            ("enable_probestack", "false"),
+            ("enable_heap_access_spectre_mitigation", "false"),
+            ("enable_table_access_spectre_mitigation", "false"),
+            ("machine_code_cfg_info", "false"),
+            ("enable_verifier", "false"),
+        ] {
+            flags.set(name, value).unwrap_or_else(|e| panic!("{name}: {e}"));
+        }
+        let triple = match self {
+            Isa::X64 => "x86_64-unknown-linux-gnu",
+            Isa::A64 => "aarch64-unknown-linux-gnu",
+        };
+        let mut isa =
+            cranelift_codegen::isa::lookup_by_name(triple).unwrap_or_else(|e| panic!("{triple}: {e}"));
+        if self == Isa::X64 {
+            isa.enable("x86-64-v2").unwrap_or_else(|e| panic!("x86-64-v2: {e}"));
+        }
+        isa.finish(settings::Flags::new(flags)).unwrap_or_else(|e| panic!("{triple}: {e}"))
+    }
+
+    /// Removes a handler's frame if it has one that it does not need, and proves the handler. Gives its entry.
+    fn check(self, handler: &mut Compiled) -> Result<usize, String> {
+        let traps: Vec<(u32, u8)> = handler.traps.iter().map(|(at, code, _)| (*at, *code as u8)).collect();
+        match self {
+            Isa::X64 => {
+                let (entry, frameless) = match x64::strip(&mut handler.code) {
+                    Ok(stripped) => (stripped.entry, true),
+                    Err(x64::WhyNot::Calls { .. } | x64::WhyNot::Spills { .. }) if handler.framed => {
+                        (0, false)
+                    }
+                    Err(why) => return Err(why.to_string()),
+                };
+                x64::prove(&handler.code, entry, frameless, &traps).map_err(|e| e.to_string())?;
+                Ok(entry)
+            }
+            Isa::A64 => {
+                a64::prove(&handler.code, 0, !handler.framed, &traps).map_err(|e| e.to_string())?;
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Alignment of handlers, which is that of their constants.
+const ALIGNMENT: usize = 16;
+
+/// A sequence of micro-operators under a root.
+type Sequence = (Root, Vec<Key>);
+
+/// Everything that the crate links.
+pub struct Table {
+    pub text: Vec<u8>,
+    /// Offset in the text, trap code, micro-operator; by offset.
+    pub rows: Vec<(u32, u8, u8)>,
+    /// Open-addressing table of edges: node, packed key, target, place of the target's handler plus one.
+    pub edges: Vec<[u32; 4]>,
+    /// Different handlers.
+    pub handlers: usize,
+}
+
+impl Table {
+    /// Generates every handler.
+    ///
+    /// # Panics
+    /// When a handler cannot be compiled or proved: the build must not go on.
+    pub fn build(isa: Isa, superinstructions: &str) -> Table {
+        let mut sequences = base();
+        sequences.extend(parse(superinstructions));
+        let compiled = compile(isa, &sequences);
+        let mut text = Vec::new();
+        let mut rows = Vec::new();
+        let mut places = Vec::new();
+        let mut seen: HashMap<(Vec<u8>, Vec<(u32, u8, u8)>), u32> = HashMap::new();
+        for (handler, entry) in compiled {
+            let traps: Vec<(u32, u8, u8)> = (handler.traps.iter())
+                .map(|(at, code, micro_op)| (*at - entry as u32, *code as u8, *micro_op))
+                .collect();
+            // The same code for two sequences, such as one without slots under two roots, is kept once.
+            let identity = (handler.code[entry..].to_vec(), traps);
+            let place = *seen.entry(identity).or_insert_with_key(|(code, traps)| {
+                // The offset modulo the alignment stays what Cranelift laid constants out for.
+                let shift = entry % ALIGNMENT;
+                let start = (text.len() + ALIGNMENT - shift).next_multiple_of(ALIGNMENT) + shift - ALIGNMENT;
+                text.resize(start, 0xcc);
+                text.extend_from_slice(code);
+                rows.extend(traps.iter().map(|(at, code, micro_op)| (start as u32 + at, *code, *micro_op)));
+                start as u32
+            });
+            places.push(place);
+        }
+        rows.sort_unstable();
+        let edges = tree(&sequences, &places);
+        Table { text, rows, edges, handlers: seen.len() }
+    }
+}
+
+/// Compiles all sequences, on two threads, in order.
+fn compile(isa: Isa, sequences: &[Sequence]) -> Vec<(Compiled, usize)> {
+    let chunk = sequences.len().div_ceil(THREADS);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (sequences.chunks(chunk))
+            .map(|part| {
+                scope.spawn(move || {
+                    let mut generator = Generator::new(isa.build());
+                    let one = |(root, keys): &Sequence| {
+                        let mut handler = generator.handler(*root, keys);
+                        let entry = isa.check(&mut handler).unwrap_or_else(|error| {
+                            let text: Vec<String> = keys.iter().map(Key::text).collect();
+                            panic!("{isa:?} {root:?} {}: {error}\n{:02x?}", text.join(" "), handler.code)
+                        });
+                        (handler, entry)
+                    };
+                    part.iter().map(one).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    })
+}
+
+const THREADS: usize = 2;
+
+/// The handlers that every root has: each micro-operator with its sources in slots, and in narrow roots also in the cell.
+fn base() -> Vec<Sequence> {
+    let mut sequences = Vec::new();
+    for root in Root::ALL {
+        for op in MicroOp::all() {
+            if belongs(root, op) {
+                base_forms(root, op, &mut sequences);
+            }
+        }
+    }
+    sequences
+}
+
+fn belongs(root: Root, op: MicroOp) -> bool {
+    match op {
+        MicroOp::Load(_, access) | MicroOp::Store(_, access) => {
+            root.checked() == matches!(access, Access::Checked32 | Access::Checked64)
+        }
+        // Static cells, the same for all.
+        MicroOp::Halt
+        | MicroOp::ReturnSwitch
+        | MicroOp::Untranslated
+        | MicroOp::UntranslatedCross
+        | MicroOp::HostCall => root == Root::Guarded,
+        _ => true,
+    }
+}
+
+fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
+    let types = op.shape().sources;
+    let choices = types.map(|ty| match ty {
+        None => vec![Form::None],
+        Some(_) if root.wide() && !matches!(op, MicroOp::Copy(_)) => vec![Form::Slot],
+        Some(Ty::I64) => vec![Form::Slot, Form::Imm, Form::Imm32],
+        Some(_) => vec![Form::Slot, Form::Imm],
+    });
+    let plain = Key::all_slots(op);
+    for a in &choices[0] {
+        for b in &choices[1] {
+            for c in &choices[2] {
+                sequences.push((root, vec![Key { sources: [*a, *b, *c], ..plain }]));
+            }
+        }
+    }
+    // Copies between slots and registers, through which everything without a handler of its own goes.
+    if let (MicroOp::Copy(ty), Root::Guarded | Root::Checked) = (op, root) {
+        let forms: &[Form] =
+            if ty == Ty::I64 { &[Form::Slot, Form::Imm, Form::Imm32] } else { &[Form::Slot, Form::Imm] };
+        for register in 0..3 {
+            let to = |source| Key {
+                op,
+                sources: [source, Form::None, Form::None],
+                to_slot: false,
+                to_reg: Some(register),
+            };
+            sequences.extend(forms.iter().map(|form| (root, vec![to(*form)])));
+            let spill = Key { to_slot: true, to_reg: None, ..to(Form::Reg(register)) };
+            sequences.push((root, vec![spill]));
+        }
+    }
+}
+
+/// Reads the list of superinstructions: a sequence a line, `#` begins a comment.
+fn parse(list: &str) -> Vec<Sequence> {
+    let by_name: HashMap<String, MicroOp> = MicroOp::all().into_iter().map(|op| (op.name(), op)).collect();
+    let mut sequences = Vec::new();
+    for line in list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let keys: Option<Vec<Key>> =
+            line.split(' ').map(|word| Key::parse(word, |name| by_name.get(name).copied())).collect();
+        let keys = keys.unwrap_or_else(|| panic!("not a sequence of micro-operators: {line}"));
+        sequences.push((Root::Guarded, keys));
+    }
+    sequences
+}
+
+/// The tree of sequences as a table of edges. The first nodes are the roots.
+fn tree(sequences: &[Sequence], places: &[u32]) -> Vec<[u32; 4]> {
+    let mut nodes: HashMap<(u32, u32), u32> = HashMap::new();
+    let mut order: Vec<(u32, u32)> = Vec::new();
+    let mut handlers: HashMap<u32, u32> = HashMap::new();
+    let mut next = Root::ALL.len() as u32;
+    for ((root, keys), place) in sequences.iter().zip(places) {
+        let mut node = *root as u32;
+        for key in keys {
+            let edge = (node, key.pack());
+            node = *nodes.entry(edge).or_insert_with(|| {
+                order.push(edge);
+                next += 1;
+                next - 1
+            });
+        }
+        handlers.insert(node, *place);
+    }
+    let mut table = vec![[0u32; 4]; (order.len() * 2).next_power_of_two()];
+    for edge in order {
+        let target = nodes[&edge];
+        let mut at = edge_hash(edge.0, edge.1) as usize & (table.len() - 1);
+        while table[at][1] != 0 {
+            at = (at + 1) & (table.len() - 1);
+        }
+        table[at] = [edge.0, edge.1, target, handlers.get(&target).map_or(0, |place| place + 1)];
+    }
+    table
+}
+
+/// Where an edge is looked for first; the crate's `table.rs` has the same function.
+fn edge_hash(node: u32, key: u32) -> u64 {
+    let mixed = (u64::from(node) << 32 | u64::from(key)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> 32
+}

@@ -1,0 +1,166 @@
+//! Handlers of rows, copies, accesses and variables.
+
+use crate::generate::{Computed, Handler, trusted};
+use crate::micro::{Access, Key, MicroOp};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
+use crescendo_abi::{TrapCode, VmMemory, VmTable};
+use crescendo_semantics::lower::{Emit, clif_trap_code, clif_type, lower, lower_load, lower_store};
+use crescendo_semantics::{Kind, Op, Ty};
+
+impl Handler<'_> {
+    /// Emits one micro-operator. Gives whether it ended the handler.
+    pub fn micro_operator(&mut self, key: &Key) -> bool {
+        let computed = match key.op {
+            MicroOp::Value(op) => self.row(op, key),
+            MicroOp::Load(op, access) => {
+                let (place, flags) = self.place(op, access, key, None);
+                Computed::value(lower_load(op, &mut self.b, flags, place))
+            }
+            MicroOp::Store(op, access) => {
+                // Sources come before extras in the cell.
+                let address = self.source(key.sources[0], access.address(), true);
+                let value = self.source(key.sources[1], op.row().params[1], false);
+                let (place, flags) = self.place(op, access, key, Some(address));
+                lower_store(op, &mut self.b, flags, place, value);
+                Computed::NOTHING
+            }
+            MicroOp::Copy(ty) => Computed::value(self.source(key.sources[0], ty, false)),
+            MicroOp::Select(ty) => {
+                let a = self.source(key.sources[0], ty, false);
+                let b = self.source(key.sources[1], ty, false);
+                let condition = self.condition(key.sources[2]);
+                Computed::value(self.b.ins().select(condition, a, b))
+            }
+            MicroOp::GlobalGet(ty, imported) => {
+                let place = self.global(imported);
+                Computed::value(self.b.ins().load(clif_type(ty), trusted(), place, 0))
+            }
+            MicroOp::GlobalSet(ty, imported) => {
+                let value = self.source(key.sources[0], ty, false);
+                let place = self.global(imported);
+                self.b.ins().store(trusted(), value, place, 0);
+                Computed::NOTHING
+            }
+            MicroOp::MemorySize(ty) => {
+                let memory = self.operand_pointer();
+                let bytes = self.load(memory, VmMemory::LEN);
+                let pages = self.b.ins().ushr_imm_u(bytes, 16);
+                Computed::value(self.in_index_type(ty, pages))
+            }
+            MicroOp::TableSize(ty) => {
+                let table = self.operand_pointer();
+                let len = self.load(table, VmTable::LEN);
+                Computed::value(self.in_index_type(ty, len))
+            }
+            MicroOp::TableGet(index) => {
+                let index = self.source(key.sources[0], index, true);
+                let place = self.element(index, TrapCode::TableOutOfBounds);
+                Computed::value(self.load(place, 0))
+            }
+            MicroOp::TableSet(index) => {
+                let index = self.source(key.sources[0], index, true);
+                let value = self.source(key.sources[1], Ty::I64, false);
+                let place = self.element(index, TrapCode::TableOutOfBounds);
+                self.b.ins().store(trusted(), value, place, 0);
+                Computed::NOTHING
+            }
+            MicroOp::RefFunc(imported) => Computed::value(self.record(imported)),
+            _ => return self.control(key),
+        };
+        self.finish(key, computed);
+        false
+    }
+
+    fn row(&mut self, op: Op, key: &Key) -> Computed {
+        let row = op.row();
+        // `eqz` of a comparison needs no integer in between.
+        let operands: Vec<Value> = if op == Op::I32Eqz {
+            vec![self.condition(key.sources[0])]
+        } else {
+            (row.params.iter().zip(key.sources)).map(|(ty, form)| self.source(form, *ty, false)).collect()
+        };
+        let result = lower(op, self, &operands).unwrap_or_else(|| panic!("{} has no lowering", row.name));
+        if row.kind == Kind::Compare { Computed::condition(result) } else { Computed::value(result) }
+    }
+
+    /// The place of a load or store, checked if it has to be, and the flags of the access.
+    fn place(&mut self, op: Op, access: Access, key: &Key, address: Option<Value>) -> (Value, MemFlagsData) {
+        let address = address.unwrap_or_else(|| self.source(key.sources[0], access.address(), true));
+        let bytes = match op.row().kind {
+            Kind::Load { bytes, .. } | Kind::Store { bytes } => i64::from(bytes),
+            _ => panic!("{} is not an access", op.row().name),
+        };
+        let faults = MemFlagsData::new().with_trap_code(Some(clif_trap_code(TrapCode::MemoryOutOfBounds)));
+        match access {
+            Access::Zero => (self.b.ins().iadd(self.memory, address), faults),
+            Access::Offset => {
+                let offset = self.operand_u32();
+                let address = self.b.ins().iadd(address, offset);
+                (self.b.ins().iadd(self.memory, address), faults)
+            }
+            Access::Indexed => {
+                let memory = self.operand_pointer();
+                let base = self.load(memory, VmMemory::BASE);
+                let offset = self.operand_u32();
+                let address = self.b.ins().iadd(address, offset);
+                (self.b.ins().iadd(base, address), faults)
+            }
+            Access::Checked32 | Access::Checked64 => {
+                let memory = self.operand_pointer();
+                let base = self.load(memory, VmMemory::BASE);
+                let len = self.load(memory, VmMemory::LEN);
+                let offset = self.operand_u64();
+                let start = self.b.ins().iadd(address, offset);
+                if access == Access::Checked64 {
+                    let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, start, address);
+                    self.trap_if(wrapped, TrapCode::MemoryOutOfBounds);
+                }
+                // `start + bytes > len` without overflow: `start > len - bytes`, where `bytes <= len`.
+                let too_small = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, len, bytes);
+                self.trap_if(too_small, TrapCode::MemoryOutOfBounds);
+                let last = self.b.ins().iadd_imm_s(len, -bytes);
+                let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, start, last);
+                self.trap_if(outside, TrapCode::MemoryOutOfBounds);
+                (self.b.ins().iadd(base, start), trusted())
+            }
+        }
+    }
+
+    /// The pointer in the context at the offset that the next operand gives.
+    pub fn operand_pointer(&mut self) -> Value {
+        let place = self.operand_place();
+        self.load(place, 0)
+    }
+
+    /// The place in the context at the offset that the next operand gives.
+    fn operand_place(&mut self) -> Value {
+        let offset = self.operand_u32();
+        let context = self.context();
+        self.b.ins().iadd(context, offset)
+    }
+
+    fn global(&mut self, imported: bool) -> Value {
+        if imported { self.operand_pointer() } else { self.operand_place() }
+    }
+
+    /// The address of a function's entry record.
+    pub fn record(&mut self, imported: bool) -> Value {
+        if imported { self.operand_pointer() } else { self.operand_place() }
+    }
+
+    /// The address of an element of the table that the next operand names; traps outside the table.
+    pub fn element(&mut self, index: Value, outside: TrapCode) -> Value {
+        let table = self.operand_pointer();
+        let len = self.load(table, VmTable::LEN);
+        let base = self.load(table, VmTable::BASE);
+        let is_outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
+        self.trap_if(is_outside, outside);
+        let offset = self.b.ins().ishl_imm_u(index, 3);
+        self.b.ins().iadd(base, offset)
+    }
+
+    fn in_index_type(&mut self, ty: Ty, value: Value) -> Value {
+        if ty == Ty::I32 { self.b.ins().ireduce(types::I32, value) } else { value }
+    }
+}

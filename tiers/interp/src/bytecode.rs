@@ -1,0 +1,166 @@
+//! The bytecode of one function and its mapping to the module's bytes.
+
+use crate::micro::Root;
+use crate::table::Handler;
+use std::ops::Range;
+
+/// The translation of one function. It belongs to no instance and does not change.
+///
+/// Layout: the entry handler for callers of another context, then the entry cell, then the other cells. A cell is the address
+/// of its handler and the operands of its micro-operators.
+#[derive(Debug)]
+pub struct Bytecode {
+    pub(crate) code: Box<[u8]>,
+    /// One entry a micro-operator: bytes since the last one's cell, then zigzag distance of the operator's offset.
+    pub(crate) map: Box<[u8]>,
+    pub(crate) root: Root,
+    pub(crate) record_slot: u32,
+    pub(crate) frame_slots: u32,
+    /// Byte offset in the module where the function's body starts; the mapping counts from it.
+    pub(crate) body_offset: u32,
+}
+
+/// Bytes before the entry cell.
+pub(crate) const ENTRY_OFFSET: usize = 8;
+
+/// A micro-operator of the mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MapEntry {
+    /// Offset of its cell in the bytecode.
+    pub(crate) cell: u32,
+    /// Its position in the cell.
+    pub(crate) micro_op: u32,
+    /// Byte offset of its operator in the module.
+    pub(crate) offset: u32,
+}
+
+impl Bytecode {
+    /// The entry cell; an entry record's `entry`.
+    pub fn entry(&self) -> *const u8 {
+        self.code[ENTRY_OFFSET..].as_ptr()
+    }
+
+    /// Bytes of bytecode.
+    pub fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Always false: every function has an entry.
+    pub fn is_empty(&self) -> bool {
+        self.code.is_empty()
+    }
+
+    /// Bytes that the bytecode and its mapping take.
+    pub fn heap_bytes(&self) -> usize {
+        self.code.len() + self.map.len()
+    }
+
+    /// The addresses of the bytecode.
+    pub fn address_range(&self) -> Range<usize> {
+        let start = self.code.as_ptr().addr();
+        start..start + self.code.len()
+    }
+
+    /// Slots of a frame, from its first local to its last temp.
+    pub fn frame_slots(&self) -> u32 {
+        self.frame_slots
+    }
+
+    /// The slot where the frame's record starts.
+    pub fn record_slot(&self) -> u32 {
+        self.record_slot
+    }
+
+    /// The byte offset in the module of the operator that is running at `ip`.
+    ///
+    /// At the start of a cell it is the operator of the given micro-operator; inside a cell, which is where a return address
+    /// less one lies, that of the last one. `None` outside the bytecode.
+    ///
+    /// Cost: linear in the function's size; for traps and listings.
+    pub fn wasm_offset(&self, ip: *const u8, micro_op: u32) -> Option<u32> {
+        let at = ip.addr().checked_sub(self.code.as_ptr().addr())?;
+        if at >= self.code.len() {
+            return None;
+        }
+        let mut found: Option<MapEntry> = None;
+        for entry in self.mapping() {
+            if entry.cell as usize > at {
+                break;
+            }
+            let wanted = entry.cell as usize != at || entry.micro_op <= micro_op;
+            if wanted {
+                found = Some(entry);
+            }
+        }
+        found.map(|entry| entry.offset)
+    }
+
+    /// Every micro-operator, in the order of the cells.
+    pub(crate) fn mapping(&self) -> impl Iterator<Item = MapEntry> + '_ {
+        let mut bytes = self.map.iter().copied();
+        let mut entry = MapEntry { cell: ENTRY_OFFSET as u32, micro_op: 0, offset: self.body_offset };
+        let mut first = true;
+        std::iter::from_fn(move || {
+            let distance = read_varint(&mut bytes)?;
+            let change = read_varint(&mut bytes)?;
+            entry.micro_op = if distance == 0 && !first { entry.micro_op + 1 } else { 0 };
+            first = false;
+            entry.cell = entry.cell.wrapping_add(distance);
+            let change = (change >> 1) as i32 ^ -((change & 1) as i32);
+            entry.offset = entry.offset.wrapping_add_signed(change);
+            Some(entry)
+        })
+    }
+
+    /// The handler of the cell at an offset.
+    pub(crate) fn handler_at(&self, cell: usize) -> Option<Handler> {
+        let word = self.code.get(cell..cell + 8)?;
+        Handler::at(u64::from_le_bytes(word.try_into().ok()?))
+    }
+}
+
+fn read_varint(bytes: &mut impl Iterator<Item = u8>) -> Option<u32> {
+    let mut value = 0;
+    let mut shift = 0;
+    loop {
+        let byte = bytes.next()?;
+        value |= u32::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+        shift += 7;
+    }
+}
+
+/// Writes the mapping.
+#[derive(Default)]
+pub(crate) struct MapWriter {
+    pub(crate) bytes: Vec<u8>,
+    cell: u32,
+    offset: u32,
+}
+
+impl MapWriter {
+    pub(crate) fn restart(&mut self, body_offset: u32) {
+        self.bytes.clear();
+        self.cell = ENTRY_OFFSET as u32;
+        self.offset = body_offset;
+    }
+
+    /// Notes a micro-operator of the cell at `cell`.
+    pub(crate) fn push(&mut self, cell: u32, offset: u32) {
+        self.write(cell.wrapping_sub(self.cell));
+        let change = offset.wrapping_sub(self.offset) as i32;
+        self.write((change << 1 ^ change >> 31) as u32);
+        self.cell = cell;
+        self.offset = offset;
+    }
+
+    fn write(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+}

@@ -1,0 +1,521 @@
+//! Micro-operators, operand forms and keys: what a handler does.
+//!
+//! Shared by the crate and its build script. A *micro-operator* is a step of the bytecode: a value row, a memory access in
+//! one addressing mode, or control. A *key* is a micro-operator with the forms of its operands. A *handler* runs a sequence
+//! of keys; its cell holds the operands that the forms call for, in the order that [`MicroOp::shape`] gives.
+
+use crescendo_semantics::{Kind, Op, Ty};
+
+/// How a load or store finds its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Access {
+    /// Guarded memory 0, offset 0.
+    Zero,
+    /// Guarded memory 0.
+    Offset,
+    /// Another guarded memory.
+    Indexed,
+    /// Any 32-bit memory, bounds checked.
+    Checked32,
+    /// Any 64-bit memory, bounds checked.
+    Checked64,
+}
+
+impl Access {
+    /// All modes, in the order of their numbers.
+    pub const ALL: [Access; 5] =
+        [Access::Zero, Access::Offset, Access::Indexed, Access::Checked32, Access::Checked64];
+
+    /// The type of the address operand.
+    pub const fn address(self) -> Ty {
+        match self {
+            Access::Checked64 => Ty::I64,
+            _ => Ty::I32,
+        }
+    }
+}
+
+/// Where the callee of a call comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Callee {
+    /// A function of the same instance.
+    Defined,
+    /// An imported function.
+    Imported,
+    /// A table element, found by a 32-bit index.
+    Table32,
+    /// A table element, found by a 64-bit index.
+    Table64,
+    /// A reference.
+    Ref,
+}
+
+impl Callee {
+    /// All, in the order of their numbers.
+    pub const ALL: [Callee; 5] =
+        [Callee::Defined, Callee::Imported, Callee::Table32, Callee::Table64, Callee::Ref];
+}
+
+/// A step of the bytecode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MicroOp {
+    /// A value row: operands to result.
+    Value(Op),
+    /// A load row.
+    Load(Op, Access),
+    /// A store row.
+    Store(Op, Access),
+    /// The operand is the result.
+    Copy(Ty),
+    /// Operands: value if not zero, value if zero, condition.
+    Select(Ty),
+    /// Reads a global; imported ones through a pointer.
+    GlobalGet(Ty, bool),
+    /// Writes a global; imported ones through a pointer.
+    GlobalSet(Ty, bool),
+    /// Size of a memory in 64 KiB pages, in its index type.
+    MemorySize(Ty),
+    /// Size of a table, in its index type.
+    TableSize(Ty),
+    /// Reads an element; the type is that of the index.
+    TableGet(Ty),
+    /// Writes an element; the type is that of the index.
+    TableSet(Ty),
+    /// The address of a function's entry record; imported ones through a pointer.
+    RefFunc(bool),
+    /// Goes to a target.
+    Br,
+    /// Goes to a target if the operand is not zero.
+    BrIf,
+    /// Goes to a target if the operand is zero.
+    BrUnless,
+    /// Goes to one of several targets.
+    BrTable,
+    /// A function's entry that zeroes this many slots, or as many as an operand says for [`ENTER_LOOP`].
+    Enter(u8),
+    /// A function's entry for callers of another context.
+    EnterCross(u8),
+    /// Returns to the caller, with a single result of this type or with results that are in place already.
+    Return(Option<Ty>),
+    /// Calls.
+    Call(Callee),
+    /// Calls in tail position.
+    ReturnCall(Callee),
+    /// Calls a builtin with the common signature.
+    Builtin,
+    /// Traps.
+    Unreachable,
+    /// Charges fuel.
+    Fuel,
+    /// The base frame's return cell: leaves the handlers.
+    Halt,
+    /// The return cell of calls across contexts.
+    ReturnSwitch,
+    /// The entry of a function that is not translated.
+    Untranslated,
+    /// As `Untranslated`, for callers of another context.
+    UntranslatedCross,
+    /// The entry of a host function.
+    HostCall,
+}
+
+/// The counts of zeroed slots for which [`MicroOp::Enter`] has handlers of its own; a function rounds up.
+pub const ENTER_COUNTS: [u8; 6] = [0, 1, 2, 4, 8, 16];
+/// Stands for a count that the cell holds.
+pub const ENTER_LOOP: u8 = 255;
+
+/// An operand of a cell beyond sources and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// A slot's place: unsigned byte offset from fp.
+    Slot,
+    /// 32 bits, zero-extended.
+    U32,
+    /// 64 bits.
+    U64,
+    /// The address of a cell.
+    Target,
+    /// As many addresses of cells as the `U32` before it says, plus one.
+    Targets,
+}
+
+/// The operands of a micro-operator, in the order in which a cell holds them: sources, extras, destination.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Types of the sources.
+    pub sources: [Option<Ty>; 3],
+    /// Further operands.
+    pub extras: &'static [Extra],
+    /// Type of the result.
+    pub result: Option<Ty>,
+    /// Whether the handler never goes on to the next cell.
+    pub ends: bool,
+}
+
+impl MicroOp {
+    /// The micro-operator's operands.
+    pub fn shape(self) -> Shape {
+        use Extra::{Slot, Target, Targets, U32, U64};
+        let shape = |sources: [Option<Ty>; 3], extras, result| Shape { sources, extras, result, ends: false };
+        let ends = |sources, extras| Shape { sources, extras, result: None, ends: true };
+        let one = |ty| [Some(ty), None, None];
+        const NONE: [Option<Ty>; 3] = [None; 3];
+        const ENTER: &[Extra] = &[U32, U32, U32, U32, U64];
+        match self {
+            MicroOp::Value(op) => {
+                let row = op.row();
+                let source = |i: usize| row.params.get(i).copied();
+                shape([source(0), source(1), source(2)], &[], row.result)
+            }
+            MicroOp::Load(op, access) => shape(one(access.address()), access_extras(access), op.row().result),
+            MicroOp::Store(op, access) => {
+                shape([Some(access.address()), Some(op.row().params[1]), None], access_extras(access), None)
+            }
+            MicroOp::Copy(ty) => shape(one(ty), &[], Some(ty)),
+            MicroOp::Select(ty) => shape([Some(ty), Some(ty), Some(Ty::I32)], &[], Some(ty)),
+            MicroOp::GlobalGet(ty, _) => shape(NONE, &[U32], Some(ty)),
+            MicroOp::GlobalSet(ty, _) => shape(one(ty), &[U32], None),
+            MicroOp::MemorySize(ty) | MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
+            MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
+            MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
+            MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),
+            MicroOp::Br => ends(NONE, &[Target]),
+            MicroOp::BrIf | MicroOp::BrUnless => shape(one(Ty::I32), &[Target], None),
+            MicroOp::BrTable => ends(one(Ty::I32), &[U32, Targets]),
+            MicroOp::Enter(_) | MicroOp::EnterCross(_) => shape(NONE, ENTER, None),
+            MicroOp::Return(ty) => ends([ty, None, None], &[Slot]),
+            MicroOp::Call(Callee::Defined | Callee::Imported) => ends(NONE, &[U32, Slot]),
+            MicroOp::Call(Callee::Table32) => ends(one(Ty::I32), &[U32, U32, Slot]),
+            MicroOp::Call(Callee::Table64) => ends(one(Ty::I64), &[U32, U32, Slot]),
+            MicroOp::Call(Callee::Ref) => ends(one(Ty::I64), &[Slot]),
+            // Last four: own record, first argument, number of arguments, return-switch cell.
+            MicroOp::ReturnCall(Callee::Defined | Callee::Imported) => {
+                ends(NONE, &[U32, Slot, Slot, U32, U64])
+            }
+            MicroOp::ReturnCall(Callee::Table32) => ends(one(Ty::I32), &[U32, U32, Slot, Slot, U32, U64]),
+            MicroOp::ReturnCall(Callee::Table64) => ends(one(Ty::I64), &[U32, U32, Slot, Slot, U32, U64]),
+            MicroOp::ReturnCall(Callee::Ref) => ends(one(Ty::I64), &[Slot, Slot, U32, U64]),
+            MicroOp::Builtin => shape(NONE, &[U32, Slot, U32, U32], None),
+            MicroOp::Unreachable => ends(NONE, &[]),
+            MicroOp::Fuel => shape(NONE, &[U32], None),
+            MicroOp::Halt
+            | MicroOp::ReturnSwitch
+            | MicroOp::Untranslated
+            | MicroOp::UntranslatedCross
+            | MicroOp::HostCall => ends(NONE, &[]),
+        }
+    }
+
+    /// The micro-operator's number, below 2^14.
+    pub const fn number(self) -> u16 {
+        const fn tag(tag: u16, low: u8) -> u16 {
+            tag << 8 | low as u16
+        }
+        match self {
+            MicroOp::Value(op) => tag(0, op as u8),
+            MicroOp::Load(op, access) => tag(1 + access as u16, op as u8),
+            MicroOp::Store(op, access) => tag(6 + access as u16, op as u8),
+            MicroOp::Copy(ty) => tag(11, ty as u8),
+            MicroOp::Select(ty) => tag(12, ty as u8),
+            MicroOp::GlobalGet(ty, imported) => tag(13, ty as u8 * 2 + imported as u8),
+            MicroOp::GlobalSet(ty, imported) => tag(14, ty as u8 * 2 + imported as u8),
+            MicroOp::MemorySize(ty) => tag(15, ty as u8),
+            MicroOp::TableSize(ty) => tag(16, ty as u8),
+            MicroOp::TableGet(ty) => tag(17, ty as u8),
+            MicroOp::TableSet(ty) => tag(18, ty as u8),
+            MicroOp::RefFunc(imported) => tag(19, imported as u8),
+            MicroOp::Br => tag(20, 0),
+            MicroOp::BrIf => tag(20, 1),
+            MicroOp::BrUnless => tag(20, 2),
+            MicroOp::BrTable => tag(20, 3),
+            MicroOp::Enter(count) => tag(21, count),
+            MicroOp::EnterCross(count) => tag(22, count),
+            MicroOp::Return(None) => tag(23, 4),
+            MicroOp::Return(Some(ty)) => tag(23, ty as u8),
+            MicroOp::Call(callee) => tag(24, callee as u8),
+            MicroOp::ReturnCall(callee) => tag(25, callee as u8),
+            MicroOp::Builtin => tag(26, 0),
+            MicroOp::Unreachable => tag(26, 1),
+            MicroOp::Fuel => tag(26, 2),
+            MicroOp::Halt => tag(26, 3),
+            MicroOp::ReturnSwitch => tag(26, 4),
+            MicroOp::Untranslated => tag(26, 5),
+            MicroOp::UntranslatedCross => tag(26, 6),
+            MicroOp::HostCall => tag(26, 7),
+        }
+    }
+
+    /// Every micro-operator.
+    pub fn all() -> Vec<MicroOp> {
+        let mut all = Vec::new();
+        for &op in Op::ALL {
+            match op.row().kind {
+                Kind::Value | Kind::Compare | Kind::Trapping => all.push(MicroOp::Value(op)),
+                Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
+                Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
+                Kind::Control => {}
+            }
+        }
+        for ty in Ty::ALL {
+            all.extend([MicroOp::Copy(ty), MicroOp::Select(ty), MicroOp::Return(Some(ty))]);
+            for imported in [false, true] {
+                all.extend([MicroOp::GlobalGet(ty, imported), MicroOp::GlobalSet(ty, imported)]);
+            }
+        }
+        for index in [Ty::I32, Ty::I64] {
+            all.extend([
+                MicroOp::MemorySize(index),
+                MicroOp::TableSize(index),
+                MicroOp::TableGet(index),
+                MicroOp::TableSet(index),
+            ]);
+        }
+        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true)]);
+        all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
+        for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
+            all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
+        }
+        for callee in Callee::ALL {
+            all.extend([MicroOp::Call(callee), MicroOp::ReturnCall(callee)]);
+        }
+        all.extend([
+            MicroOp::Builtin,
+            MicroOp::Unreachable,
+            MicroOp::Fuel,
+            MicroOp::Halt,
+            MicroOp::ReturnSwitch,
+        ]);
+        all.extend([MicroOp::Untranslated, MicroOp::UntranslatedCross, MicroOp::HostCall]);
+        all
+    }
+
+    /// The micro-operator's name in listings and in the list of superinstructions.
+    pub fn name(self) -> String {
+        let imported = |yes| if yes { ".imported" } else { "" };
+        let access = |a| match a {
+            Access::Zero => ".0",
+            Access::Offset => "",
+            Access::Indexed => ".memory",
+            Access::Checked32 => ".checked",
+            Access::Checked64 => ".checked64",
+        };
+        let callee = |c| match c {
+            Callee::Defined => "",
+            Callee::Imported => "_imported",
+            Callee::Table32 => "_indirect",
+            Callee::Table64 => "_indirect64",
+            Callee::Ref => "_ref",
+        };
+        match self {
+            MicroOp::Value(op) => op.row().name.to_string(),
+            MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
+            MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
+            MicroOp::Select(ty) => format!("{}.select", ty.name()),
+            MicroOp::GlobalGet(ty, i) => format!("{}.global.get{}", ty.name(), imported(i)),
+            MicroOp::GlobalSet(ty, i) => format!("{}.global.set{}", ty.name(), imported(i)),
+            MicroOp::MemorySize(ty) => format!("{}.memory.size", ty.name()),
+            MicroOp::TableSize(ty) => format!("{}.table.size", ty.name()),
+            MicroOp::TableGet(ty) => format!("{}.table.get", ty.name()),
+            MicroOp::TableSet(ty) => format!("{}.table.set", ty.name()),
+            MicroOp::RefFunc(i) => format!("ref.func{}", imported(i)),
+            MicroOp::Br => "br".to_string(),
+            MicroOp::BrIf => "br_if".to_string(),
+            MicroOp::BrUnless => "br_unless".to_string(),
+            MicroOp::BrTable => "br_table".to_string(),
+            MicroOp::Enter(ENTER_LOOP) => "enter".to_string(),
+            MicroOp::Enter(count) => format!("enter.{count}"),
+            MicroOp::EnterCross(ENTER_LOOP) => "enter_cross".to_string(),
+            MicroOp::EnterCross(count) => format!("enter_cross.{count}"),
+            MicroOp::Return(None) => "return".to_string(),
+            MicroOp::Return(Some(ty)) => format!("{}.return", ty.name()),
+            MicroOp::Call(c) => format!("call{}", callee(c)),
+            MicroOp::ReturnCall(c) => format!("return_call{}", callee(c)),
+            MicroOp::Builtin => "builtin".to_string(),
+            MicroOp::Unreachable => "unreachable".to_string(),
+            MicroOp::Fuel => "fuel".to_string(),
+            MicroOp::Halt => "halt".to_string(),
+            MicroOp::ReturnSwitch => "return_switch".to_string(),
+            MicroOp::Untranslated => "untranslated".to_string(),
+            MicroOp::UntranslatedCross => "untranslated_cross".to_string(),
+            MicroOp::HostCall => "host_call".to_string(),
+        }
+    }
+}
+
+const fn access_extras(access: Access) -> &'static [Extra] {
+    match access {
+        Access::Zero => &[],
+        Access::Offset => &[Extra::U32],
+        // The pointer to the memory in the context, the offset.
+        Access::Indexed => &[Extra::U32, Extra::U32],
+        Access::Checked32 | Access::Checked64 => &[Extra::U32, Extra::U64],
+    }
+}
+
+/// Where a source comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Form {
+    /// No such source.
+    None,
+    /// A slot of the frame; the cell holds its place.
+    Slot,
+    /// The cell holds the value.
+    Imm,
+    /// The cell holds 32 bits of an `i64` that are sign-extended.
+    Imm32,
+    /// A register: 0 accumulator, 1 and 2 hot locals.
+    Reg(u8),
+    /// The result of an earlier micro-operator of the same handler, by its position.
+    Inner(u8),
+}
+
+/// Most micro-operators in one handler.
+pub const MAX_FUSED: usize = 4;
+
+impl Form {
+    const fn number(self) -> u32 {
+        match self {
+            Form::None => 0,
+            Form::Slot => 1,
+            Form::Imm => 2,
+            Form::Imm32 => 3,
+            Form::Reg(r) => 4 + r as u32,
+            Form::Inner(j) => 7 + j as u32,
+        }
+    }
+
+    const fn from_number(number: u32) -> Form {
+        match number {
+            0 => Form::None,
+            1 => Form::Slot,
+            2 => Form::Imm,
+            3 => Form::Imm32,
+            4..=6 => Form::Reg((number - 4) as u8),
+            _ => Form::Inner((number - 7) as u8),
+        }
+    }
+}
+
+/// A micro-operator with the forms of its operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// What to do.
+    pub op: MicroOp,
+    /// Where the sources come from.
+    pub sources: [Form; 3],
+    /// Whether the result goes to a slot; the cell holds its place.
+    pub to_slot: bool,
+    /// The register that the result goes to.
+    pub to_reg: Option<u8>,
+}
+
+impl Key {
+    /// A key whose sources are all slots and whose result goes to a slot.
+    pub fn all_slots(op: MicroOp) -> Key {
+        let shape = op.shape();
+        let sources = shape.sources.map(|s| if s.is_some() { Form::Slot } else { Form::None });
+        Key { op, sources, to_slot: shape.result.is_some(), to_reg: None }
+    }
+
+    /// The key in 32 bits, never 0.
+    pub const fn pack(&self) -> u32 {
+        let to_reg = match self.to_reg {
+            None => 0,
+            Some(r) => r as u32 + 1,
+        };
+        (self.op.number() as u32 + 1)
+            | self.sources[0].number() << 14
+            | self.sources[1].number() << 18
+            | self.sources[2].number() << 22
+            | (self.to_slot as u32) << 26
+            | to_reg << 27
+    }
+
+    /// The key that packs to this number; `by_number` finds micro-operators.
+    pub fn unpack(packed: u32, by_number: impl Fn(u16) -> Option<MicroOp>) -> Option<Key> {
+        let op = by_number(((packed & 0x3fff).checked_sub(1)?) as u16)?;
+        let form = |shift: u32| Form::from_number(packed >> shift & 15);
+        let to_reg = match packed >> 27 & 3 {
+            0 => None,
+            r => Some((r - 1) as u8),
+        };
+        Some(Key { op, sources: [form(14), form(18), form(22)], to_slot: packed >> 26 & 1 == 1, to_reg })
+    }
+
+    /// The key as one word of a listing: `i32.add(s,r0)>s,r1`.
+    pub fn text(&self) -> String {
+        let forms: Vec<String> = (self.sources.iter())
+            .filter_map(|form| match form {
+                Form::None => None,
+                Form::Slot => Some("s".to_string()),
+                Form::Imm => Some("i".to_string()),
+                Form::Imm32 => Some("j".to_string()),
+                Form::Reg(r) => Some(format!("r{r}")),
+                Form::Inner(j) => Some(format!("@{j}")),
+            })
+            .collect();
+        let to = match (self.to_slot, self.to_reg) {
+            (false, None) => String::new(),
+            (true, None) => ">s".to_string(),
+            (false, Some(r)) => format!(">r{r}"),
+            (true, Some(r)) => format!(">s,r{r}"),
+        };
+        format!("{}({}){to}", self.op.name(), forms.join(","))
+    }
+
+    /// Reads what [`Key::text`] wrote; `by_name` finds micro-operators.
+    pub fn parse(text: &str, by_name: impl Fn(&str) -> Option<MicroOp>) -> Option<Key> {
+        let (name, rest) = text.split_once('(')?;
+        let (forms, to) = rest.split_once(')')?;
+        let mut sources = [Form::None; 3];
+        for (source, form) in sources.iter_mut().zip(forms.split(',').filter(|f| !f.is_empty())) {
+            *source = match form.as_bytes() {
+                b"s" => Form::Slot,
+                b"i" => Form::Imm,
+                b"j" => Form::Imm32,
+                [b'r', digit @ b'0'..=b'2'] => Form::Reg(digit - b'0'),
+                [b'@', digit @ b'0'..=b'3'] => Form::Inner(digit - b'0'),
+                _ => return None,
+            };
+        }
+        let (to_slot, to_reg) = match to.as_bytes() {
+            b"" => (false, None),
+            b">s" => (true, None),
+            [b'>', b'r', digit @ b'0'..=b'2'] => (false, Some(digit - b'0')),
+            [b'>', b's', b',', b'r', digit @ b'0'..=b'2'] => (true, Some(digit - b'0')),
+            _ => return None,
+        };
+        Some(Key { op: by_name(name)?, sources, to_slot, to_reg })
+    }
+}
+
+/// Which handlers an instance's bytecode uses; one root of the handler tree each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Root {
+    /// Memories with guard regions, faults are traps; slots in 16 bits.
+    Guarded,
+    /// As `Guarded`, slots in 32 bits, every operand a slot.
+    GuardedWide,
+    /// Every access and division checked, no fault is a trap; slots in 16 bits.
+    Checked,
+    /// As `Checked`, slots in 32 bits, every operand a slot.
+    CheckedWide,
+}
+
+impl Root {
+    /// All, in the order of their numbers.
+    pub const ALL: [Root; 4] = [Root::Guarded, Root::GuardedWide, Root::Checked, Root::CheckedWide];
+
+    /// Whether slots take 32 bits.
+    pub const fn wide(self) -> bool {
+        matches!(self, Root::GuardedWide | Root::CheckedWide)
+    }
+
+    /// Whether everything that may trap is checked.
+    pub const fn checked(self) -> bool {
+        matches!(self, Root::Checked | Root::CheckedWide)
+    }
+}

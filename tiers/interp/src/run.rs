@@ -1,0 +1,353 @@
+//! Entering and leaving the handlers.
+//!
+//! Owns the trampoline between Rust and handlers, the static cells that belong to no function, and the walk over frames. The
+//! trampoline saves every callee-saved register, so that handlers need save none; a trap lands in it.
+
+use crate::micro::MicroOp;
+use crate::micro::Root;
+use crate::table::Handler;
+use crescendo_abi::frame::{
+    RECORD_CALLER_CONTEXT, RECORD_CALLER_FP, RECORD_REAL_RETURN_IP, RECORD_RETURN_IP,
+};
+use crescendo_abi::{ExitStatus, SLOT_SIZE, VmContext, VmFuncRef, VmMemory, VmStoreContext, VmTransition};
+use crescendo_code::{TextRegion, TrapRow};
+use std::arch::global_asm;
+use std::mem::offset_of;
+use std::ops::ControlFlow;
+use std::sync::OnceLock;
+
+/// What the trampoline loads into registers.
+#[repr(C)]
+struct Entry {
+    handler: u64,
+    ip: *const u8,
+    fp: *mut u64,
+    memory: *mut u8,
+    record: *const VmFuncRef,
+    return_ip: *const u8,
+    context: *mut VmContext,
+    store: *mut VmStoreContext,
+}
+
+#[cfg(target_arch = "x86_64")]
+global_asm!(
+    ".pushsection .text.crescendo_handlers, \"ax\", @progbits",
+    ".balign 64",
+    ".hidden crescendo_handlers_start",
+    ".globl crescendo_handlers_start",
+    "crescendo_handlers_start:",
+    concat!(".incbin \"", env!("OUT_DIR"), "/handlers.bin\""),
+    ".balign 16, 0xcc",
+    ".hidden crescendo_enter",
+    ".globl crescendo_enter",
+    ".type crescendo_enter, @function",
+    "crescendo_enter:",
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "sub rsp, 8",
+    "mov rax, [rdi + {handler}]",
+    "mov rsi, [rdi + {fp}]",
+    "mov rdx, [rdi + {memory}]",
+    "mov rcx, [rdi + {record}]",
+    "mov r8, [rdi + {return_ip}]",
+    "mov r15, [rdi + {context}]",
+    "mov r10, [rdi + {store}]",
+    "mov rdi, [rdi + {ip}]",
+    "xor r9d, r9d",
+    "mov [r10 + {entry_sp}], rsp",
+    "call rax",
+    "2:",
+    "add rsp, 8",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    ".hidden crescendo_landing",
+    ".globl crescendo_landing",
+    "crescendo_landing:",
+    "mov eax, {trap}",
+    "jmp 2b",
+    ".size crescendo_enter, . - crescendo_enter",
+    ".popsection",
+    handler = const offset_of!(Entry, handler),
+    ip = const offset_of!(Entry, ip),
+    fp = const offset_of!(Entry, fp),
+    memory = const offset_of!(Entry, memory),
+    record = const offset_of!(Entry, record),
+    return_ip = const offset_of!(Entry, return_ip),
+    context = const offset_of!(Entry, context),
+    store = const offset_of!(Entry, store),
+    entry_sp = const VmStoreContext::ENTRY_SP,
+    trap = const ExitStatus::Trap as u32,
+);
+
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".pushsection .text.crescendo_handlers, \"ax\", @progbits",
+    ".balign 64",
+    ".hidden crescendo_handlers_start",
+    ".globl crescendo_handlers_start",
+    "crescendo_handlers_start:",
+    concat!(".incbin \"", env!("OUT_DIR"), "/handlers.bin\""),
+    ".balign 16",
+    ".hidden crescendo_enter",
+    ".globl crescendo_enter",
+    ".type crescendo_enter, @function",
+    "crescendo_enter:",
+    "stp x29, x30, [sp, #-160]!",
+    "mov x29, sp",
+    "stp x19, x20, [sp, #16]",
+    "stp x21, x22, [sp, #32]",
+    "stp x23, x24, [sp, #48]",
+    "stp x25, x26, [sp, #64]",
+    "stp x27, x28, [sp, #80]",
+    "stp d8, d9, [sp, #96]",
+    "stp d10, d11, [sp, #112]",
+    "stp d12, d13, [sp, #128]",
+    "stp d14, d15, [sp, #144]",
+    "mov x9, x0",
+    "ldr x8, [x9, #{handler}]",
+    "ldr x2, [x9, #{ip}]",
+    "ldr x3, [x9, #{fp}]",
+    "ldr x4, [x9, #{memory}]",
+    "ldr x5, [x9, #{record}]",
+    "ldr x6, [x9, #{return_ip}]",
+    "mov x7, xzr",
+    "ldr x21, [x9, #{context}]",
+    "ldr x10, [x9, #{store}]",
+    "mov x11, sp",
+    "str x11, [x10, #{entry_sp}]",
+    "blr x8",
+    "2:",
+    "ldp x19, x20, [sp, #16]",
+    "ldp x21, x22, [sp, #32]",
+    "ldp x23, x24, [sp, #48]",
+    "ldp x25, x26, [sp, #64]",
+    "ldp x27, x28, [sp, #80]",
+    "ldp d8, d9, [sp, #96]",
+    "ldp d10, d11, [sp, #112]",
+    "ldp d12, d13, [sp, #128]",
+    "ldp d14, d15, [sp, #144]",
+    "ldp x29, x30, [sp], #160",
+    "ret",
+    ".hidden crescendo_landing",
+    ".globl crescendo_landing",
+    "crescendo_landing:",
+    "mov x0, #{trap}",
+    "b 2b",
+    ".size crescendo_enter, . - crescendo_enter",
+    ".popsection",
+    handler = const offset_of!(Entry, handler),
+    ip = const offset_of!(Entry, ip),
+    fp = const offset_of!(Entry, fp),
+    memory = const offset_of!(Entry, memory),
+    record = const offset_of!(Entry, record),
+    return_ip = const offset_of!(Entry, return_ip),
+    context = const offset_of!(Entry, context),
+    store = const offset_of!(Entry, store),
+    entry_sp = const VmStoreContext::ENTRY_SP,
+    trap = const ExitStatus::Trap as u32,
+);
+
+unsafe extern "C" {
+    static crescendo_handlers_start: u8;
+    static crescendo_landing: u8;
+    fn crescendo_enter(entry: *const Entry) -> u64;
+}
+
+/// Start and length of the handlers' text.
+pub(crate) fn text() -> (*const u8, usize) {
+    (&raw const crescendo_handlers_start, crate::table::HANDLER_BYTES)
+}
+
+pub(crate) fn text_region(start: *const u8, len: usize, rows: &'static [TrapRow]) -> TextRegion {
+    TextRegion { start, len, rows, landing: &raw const crescendo_landing }
+}
+
+/// Cells that belong to no function. An entry has two words: the handler for callers of another context, then the cell.
+struct StaticCells {
+    halt: [u64; 1],
+    return_switch: [u64; 1],
+    untranslated: [u64; 2],
+    host: [u64; 2],
+}
+
+fn cells() -> &'static StaticCells {
+    static CELLS: OnceLock<StaticCells> = OnceLock::new();
+    CELLS.get_or_init(|| {
+        // The build script makes each of these; see the test of `table.rs`.
+        let handler = |op| Handler::single(Root::Guarded, op).map_or(0, Handler::address);
+        StaticCells {
+            halt: [handler(MicroOp::Halt)],
+            return_switch: [handler(MicroOp::ReturnSwitch)],
+            untranslated: [handler(MicroOp::UntranslatedCross), handler(MicroOp::Untranslated)],
+            // Host functions are never entered from their own context.
+            host: [handler(MicroOp::HostCall), handler(MicroOp::Unreachable)],
+        }
+    })
+}
+
+/// The entry of a function that is not translated yet: it calls `Builtin::Translate` and goes on at the record's new entry.
+pub fn untranslated_entry() -> *const u8 {
+    (&raw const cells().untranslated[1]).cast()
+}
+
+/// The entry of host functions: it calls `Builtin::HostCall`.
+pub fn host_entry() -> *const u8 {
+    (&raw const cells().host[1]).cast()
+}
+
+/// The cell that calls across contexts return to.
+pub(crate) fn return_switch_cell() -> *const u8 {
+    (&raw const cells().return_switch).cast()
+}
+
+fn halt_cell() -> *const u8 {
+    (&raw const cells().halt).cast()
+}
+
+/// Calls a wasm function. Its params are in the slots from `fp` on, and so are its results when it returns.
+///
+/// When it traps or fails, `failed` runs before the run's frames are given up: there, and only there, [`walk`] finds them.
+///
+/// # Safety
+/// - `record` is the entry record of a wasm function (not of a host function) of the store, and everything that it refers to
+///   is alive and laid out as `crescendo_abi` says.
+/// - `fp` points into the store's value stack; slots up to the larger of params and results lie below its limit and above
+///   every frame in use.
+/// - The params have the function's types.
+/// - Trap handlers are installed and [`crate::handler_text`] is registered, unless the function's instance is of
+///   [`crate::Variant::Checked`].
+/// - No other thread uses the store.
+pub unsafe fn run(
+    record: *const VmFuncRef,
+    fp: *mut u64,
+    store: *mut VmStoreContext,
+    failed: impl FnOnce(ExitStatus),
+) -> ExitStatus {
+    // SAFETY: the record is alive.
+    let VmFuncRef { entry: ip, context, .. } = unsafe { record.read() };
+    // SAFETY: an instance's context points to at least one memory.
+    let memory: *mut VmMemory =
+        unsafe { context.byte_add(VmContext::MEMORIES as usize).cast::<*mut VmMemory>().read() };
+    // SAFETY: the store is alive and used by this thread only.
+    let outer = unsafe { store.read() };
+    let mut transition = VmTransition {
+        prev: outer.transitions,
+        outer_exit_ip: outer.exit_ip,
+        outer_exit_fp: outer.exit_fp,
+        outer_exit_context: outer.exit_context,
+        outer_entry_sp: outer.entry_sp,
+        base_fp: fp,
+    };
+    // SAFETY: as above.
+    unsafe { (*store).transitions = &raw mut transition };
+    // SAFETY: as above.
+    unsafe { (*store).trap_code = 0 };
+    let entry = Entry {
+        // SAFETY: an entry points to a cell, which starts with its handler.
+        handler: unsafe { ip.cast::<u64>().read_unaligned() },
+        ip,
+        fp,
+        // SAFETY: memories are alive as long as their store.
+        memory: unsafe { (*memory).base },
+        record,
+        return_ip: halt_cell(),
+        context,
+        store,
+    };
+    // SAFETY: the caller's duties are those of the handlers.
+    let status = match unsafe { crescendo_enter(&raw const entry) } {
+        0 => ExitStatus::Return,
+        1 => ExitStatus::Trap,
+        _ => ExitStatus::HostError,
+    };
+    if status != ExitStatus::Return {
+        failed(status);
+    }
+    // SAFETY: the store is alive; nothing else changed the chain, since inner runs restore it.
+    let inner = unsafe { &mut *store };
+    inner.transitions = outer.transitions;
+    inner.exit_ip = outer.exit_ip;
+    inner.exit_fp = outer.exit_fp;
+    inner.exit_context = outer.exit_context;
+    inner.entry_sp = outer.entry_sp;
+    status
+}
+
+/// A frame as the walk finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct RawFrame {
+    /// Inside the running cell: its start where the frame trapped or called a builtin, its last byte where it called.
+    pub ip: *const u8,
+    /// The frame's first slot.
+    pub fp: *mut u64,
+    /// The frame's context.
+    pub context: *mut VmContext,
+    /// Which of the cell's micro-operators stopped; 0 for frames that called.
+    pub micro_op: u32,
+}
+
+/// Visits the frames of a store that is stopped (in a builtin, a host function, or the `failed` of [`run`]), innermost
+/// first, over all crossings from the host.
+///
+/// `record_slot` says in which slot the record of the frame's function starts; `None` ends the walk of that run.
+///
+/// # Safety
+/// The store and everything that its frames refer to is alive, and `record_slot` is right.
+pub unsafe fn walk(
+    store: *const VmStoreContext,
+    mut record_slot: impl FnMut(&RawFrame) -> Option<u32>,
+    mut visit: impl FnMut(&RawFrame) -> ControlFlow<()>,
+) {
+    // SAFETY: the store is alive.
+    let stopped = unsafe { store.read() };
+    let mut frame = RawFrame {
+        ip: stopped.exit_ip,
+        fp: stopped.exit_fp,
+        context: stopped.exit_context,
+        micro_op: stopped.exit_micro_op,
+    };
+    let mut transition = stopped.transitions;
+    loop {
+        while !frame.fp.is_null() && frame.ip.wrapping_add(1) != halt_cell() {
+            if visit(&frame).is_break() {
+                return;
+            }
+            let Some(slot) = record_slot(&frame) else { break };
+            // SAFETY: the frame is alive and its record is there.
+            let record = unsafe { frame.fp.cast::<u8>().add(slot as usize * SLOT_SIZE) };
+            // SAFETY: a record has a return ip, a caller's fp and, across contexts, two words more.
+            let word = |offset: i32| unsafe { record.add(offset as usize).cast::<u64>().read() };
+            let mut return_ip = std::ptr::with_exposed_provenance::<u8>(word(RECORD_RETURN_IP) as usize);
+            frame.fp = std::ptr::with_exposed_provenance_mut(word(RECORD_CALLER_FP) as usize);
+            if return_ip == return_switch_cell() {
+                return_ip = std::ptr::with_exposed_provenance(word(RECORD_REAL_RETURN_IP) as usize);
+                frame.context = std::ptr::with_exposed_provenance_mut(word(RECORD_CALLER_CONTEXT) as usize);
+            }
+            // A return address is the start of the next cell; the call ends right before it.
+            frame.ip = return_ip.wrapping_sub(1);
+            frame.micro_op = 0;
+        }
+        if transition.is_null() {
+            return;
+        }
+        // SAFETY: the chain's links are on the native stack of runs that have not ended.
+        let outer = unsafe { transition.read() };
+        frame = RawFrame {
+            ip: outer.outer_exit_ip,
+            fp: outer.outer_exit_fp,
+            context: outer.outer_exit_context,
+            micro_op: 0,
+        };
+        transition = outer.prev;
+    }
+}

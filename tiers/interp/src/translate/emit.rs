@@ -1,0 +1,289 @@
+//! Regions to cells, and the link step.
+
+use super::function::{Function, Label, UNBOUND};
+use super::region::{Home, Inst, InstId, Source};
+use super::{Step, Stop, TranslateError};
+use crate::bytecode::Bytecode;
+use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp};
+use crate::table::{Handler, Node};
+use crescendo_abi::SLOT_SIZE;
+use crescendo_semantics::Ty;
+
+impl Function<'_, '_> {
+    /// Writes the entry cell and the entry handler before it.
+    pub(crate) fn write_entry(&mut self, count: u8, first_zeroed: u32, zeroed: u32) -> Step {
+        let cross = self.handler(MicroOp::EnterCross(count))?;
+        let enter = self.handler(MicroOp::Enter(count))?;
+        self.write_u64(cross.address());
+        self.buffers.map.push(self.buffers.code.len() as u32, self.offset);
+        self.write_u64(enter.address());
+        // The frame's size is known at the end of the function.
+        self.write_u32(0);
+        let record = self.slot_bytes(self.record_slot)?;
+        self.write_u32(record);
+        let first = self.slot_bytes(first_zeroed)?;
+        self.write_u32(first);
+        self.write_u32(zeroed);
+        self.write_u64(crate::run::return_switch_cell().addr() as u64);
+        Ok(())
+    }
+
+    fn handler(&self, op: MicroOp) -> Result<Handler, Stop> {
+        Handler::single(self.root, op).ok_or_else(|| self.impossible("an operator has no handler"))
+    }
+
+    /// The byte offset of a slot; it fits 31 bits.
+    fn slot_bytes(&self, slot: u32) -> Result<u32, Stop> {
+        match slot.checked_mul(SLOT_SIZE as u32) {
+            Some(bytes) if bytes <= i32::MAX as u32 => Ok(bytes),
+            _ => Err(Stop::Error(TranslateError::FrameTooLarge { slots: u64::from(slot) })),
+        }
+    }
+
+    pub(crate) fn new_label(&mut self) -> Label {
+        self.buffers.labels.push(UNBOUND);
+        self.buffers.labels.len() as Label - 1
+    }
+
+    /// Puts a label here. The region must have ended.
+    pub(crate) fn bind(&mut self, label: Label) {
+        debug_assert!(self.buffers.region.insts.is_empty());
+        self.buffers.labels[label as usize] = self.buffers.code.len() as u32;
+    }
+
+    /// Writes the cells of the region and begins another.
+    pub(crate) fn end_region(&mut self) -> Step {
+        self.buffers.region.assign_accumulators();
+        let count = self.buffers.region.next_inst();
+        if let Some(census) = self.census.as_deref_mut() {
+            census.region(&self.buffers.region, self.root, self.loop_depth);
+        }
+        let mut at = 0;
+        while at < count {
+            at += self.write_cell(at, count)?;
+        }
+        self.next_region();
+        Ok(())
+    }
+
+    /// Writes the cell that starts with a micro-operator and gives how many it takes in: as many as a handler does.
+    fn write_cell(&mut self, start: InstId, count: InstId) -> Result<u32, Stop> {
+        let most = if self.options.fuse { MAX_FUSED as u32 } else { 1 };
+        let mut node = Node::root(self.root);
+        let mut found = None;
+        for at in start..count.min(start + most) {
+            let key = self.buffers.region.key(at, start);
+            let Some((next, handler)) = node.child(key.pack()) else { break };
+            node = next;
+            if let Some(handler) = handler {
+                found = Some((handler, at + 1));
+            }
+        }
+        match found {
+            Some((handler, end)) => {
+                let cell = self.begin_cell(handler);
+                for at in start..end {
+                    let key = self.buffers.region.key(at, start);
+                    self.write_operands(cell, at, &key)?;
+                }
+                Ok(end - start)
+            }
+            None => {
+                self.write_through_slots(start)?;
+                Ok(1)
+            }
+        }
+    }
+
+    /// Writes a micro-operator whose key has no handler: registers go through slots.
+    fn write_through_slots(&mut self, at: InstId) -> Step {
+        let inst = self.buffers.region.insts[at as usize];
+        let key = self.buffers.region.key(at, at);
+        let types = inst.op.shape().sources;
+        let mut plain = key;
+        for i in 0..3 {
+            let Form::Reg(register) = key.sources[i] else { continue };
+            let ty = types[i].ok_or_else(|| self.impossible("a source without a type"))?;
+            let slot = self.home_of(inst.sources[i], ty)?;
+            let spill = Key {
+                op: MicroOp::Copy(ty),
+                sources: [Form::Reg(register), Form::None, Form::None],
+                to_slot: true,
+                to_reg: None,
+            };
+            self.write_single(&spill, &[slot], inst.offset)?;
+            plain.sources[i] = Form::Slot;
+        }
+        let result = inst.result.map(|id| *self.buffers.region.value(id));
+        let result_type = inst.op.shape().result;
+        if result.is_some() {
+            plain.to_slot = true;
+            plain.to_reg = None;
+        }
+        let handler = Node::root(self.root).child(plain.pack()).and_then(|(_, handler)| handler);
+        let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", plain.text())))?;
+        let cell = self.begin_cell(handler);
+        self.write_operands(cell, at, &plain)?;
+        if let (Some(register), Some(value), Some(ty)) = (key.to_reg, result, result_type) {
+            let slot = match value.home {
+                Home::Slot(slot) => slot,
+                Home::Hot(register) => self.hot_slot(register, ty),
+            };
+            let fill = Key {
+                op: MicroOp::Copy(ty),
+                sources: [Form::Slot, Form::None, Form::None],
+                to_slot: false,
+                to_reg: Some(register),
+            };
+            self.write_single(&fill, &[slot], inst.offset)?;
+        }
+        Ok(())
+    }
+
+    fn hot_slot(&self, register: u8, ty: Ty) -> u32 {
+        self.hot_slots[usize::from(ty.is_float())][usize::from(register) - 1]
+    }
+
+    fn home_of(&self, source: Source, ty: Ty) -> Result<u32, Stop> {
+        let hot = self.hot_slots[usize::from(ty.is_float())];
+        self.buffers.region.home_slot(source, hot).ok_or_else(|| self.impossible("a register without a home"))
+    }
+
+    /// Writes a cell of one copy.
+    fn write_single(&mut self, key: &Key, slots: &[u32], offset: u32) -> Step {
+        let handler = Node::root(self.root).child(key.pack()).and_then(|(_, handler)| handler);
+        let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", key.text())))?;
+        let cell = self.begin_cell(handler);
+        self.buffers.map.push(cell, offset);
+        for slot in slots {
+            self.write_slot(*slot)?;
+        }
+        Ok(())
+    }
+
+    fn begin_cell(&mut self, handler: Handler) -> u32 {
+        let cell = self.buffers.code.len() as u32;
+        self.write_u64(handler.address());
+        cell
+    }
+
+    /// Writes the operands of a micro-operator, in the order of its shape.
+    fn write_operands(&mut self, cell: u32, at: InstId, key: &Key) -> Step {
+        let inst = self.buffers.region.insts[at as usize];
+        self.buffers.map.push(cell, inst.offset);
+        let shape = inst.op.shape();
+        for (i, form) in key.sources.iter().enumerate() {
+            match form {
+                Form::None | Form::Reg(_) | Form::Inner(_) => {}
+                Form::Slot => {
+                    let slot = match inst.sources[i] {
+                        Source::Slot(slot) => slot,
+                        source => self.home_of(source, shape.sources[i].unwrap_or(Ty::I64))?,
+                    };
+                    self.write_slot(slot)?;
+                }
+                Form::Imm | Form::Imm32 => {
+                    let Source::Const(bits) = inst.sources[i] else {
+                        return Err(self.impossible("an immediate that is no constant"));
+                    };
+                    let wide = *form == Form::Imm && matches!(shape.sources[i], Some(Ty::I64 | Ty::F64));
+                    if wide { self.write_u64(bits) } else { self.write_u32(bits as u32) }
+                }
+            }
+        }
+        self.write_extras(&inst, shape.extras)?;
+        if key.to_slot {
+            let slot = match inst.result.map(|id| self.buffers.region.value(id).home) {
+                Some(Home::Slot(slot)) => slot,
+                Some(Home::Hot(register)) => self.hot_slot(register, shape.result.unwrap_or(Ty::I64)),
+                None => return Err(self.impossible("a result without a value")),
+            };
+            self.write_slot(slot)?;
+        }
+        Ok(())
+    }
+
+    fn write_extras(&mut self, inst: &Inst, extras: &[Extra]) -> Step {
+        let mut next = inst.extras as usize;
+        let mut last = 0;
+        for extra in extras {
+            let count = if *extra == Extra::Targets { last as usize + 1 } else { 1 };
+            for _ in 0..count {
+                let value = self.buffers.region.extras[next];
+                next += 1;
+                last = value;
+                match extra {
+                    Extra::Slot => self.write_slot(value as u32)?,
+                    Extra::U32 if inst.op == MicroOp::Fuel => {
+                        self.buffers.fuel_fixes.push((self.buffers.code.len() as u32, value as u32));
+                        self.write_u32(0);
+                    }
+                    Extra::U32 => self.write_u32(value as u32),
+                    Extra::U64 => self.write_u64(value),
+                    Extra::Target | Extra::Targets => {
+                        self.buffers.label_fixes.push((self.buffers.code.len() as u32, value as u32));
+                        self.write_u64(0);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write_slot(&mut self, slot: u32) -> Step {
+        let bytes = self.slot_bytes(slot)?;
+        if self.root.wide() {
+            self.write_u32(bytes);
+        } else {
+            let narrow = u16::try_from(bytes).map_err(|_| Stop::NeedsWide)?;
+            self.buffers.code.extend_from_slice(&narrow.to_le_bytes());
+        }
+        Ok(())
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.buffers.code.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.buffers.code.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Fills in what was not known before the end: the frame's size, fuel, the addresses of cells.
+    pub(crate) fn link(self) -> Result<Bytecode, Stop> {
+        let frame_bytes = self.slot_bytes(self.max_slots)?;
+        if self.buffers.code.len() > self.code_limit {
+            return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
+        }
+        let buffers = self.buffers;
+        let mut code: Box<[u8]> = buffers.code.as_slice().into();
+        let base = code.as_ptr().addr() as u64;
+        let mut patch =
+            |at: u32, bytes: &[u8]| code[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        patch(FRAME_SIZE_AT, &frame_bytes.to_le_bytes());
+        for (at, run) in &buffers.fuel_fixes {
+            patch(*at, &buffers.fuel_runs[*run as usize].to_le_bytes());
+        }
+        for (at, label) in &buffers.label_fixes {
+            let target = buffers.labels[*label as usize];
+            if target == UNBOUND {
+                return Err(Stop::Error(TranslateError::Invalid {
+                    offset: self.offset as usize,
+                    message: "a label is not bound".to_string(),
+                }));
+            }
+            patch(*at, &(base + u64::from(target)).to_le_bytes());
+        }
+        Ok(Bytecode {
+            code,
+            map: buffers.map.bytes.as_slice().into(),
+            root: self.root,
+            record_slot: self.record_slot,
+            frame_slots: self.max_slots,
+            body_offset: self.body.range().start as u32,
+        })
+    }
+}
+
+/// Where the entry cell holds the frame's size: behind two handlers.
+const FRAME_SIZE_AT: u32 = 16;

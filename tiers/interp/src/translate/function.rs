@@ -1,0 +1,518 @@
+//! The state of a translation and the model of the operand stack.
+//!
+//! An operand is not moved before somebody needs it: `local.get` and constants only push an [`Entry`]. An entry's *canonical
+//! slot* is the temp at its height. At labels every entry is in its canonical slot.
+
+use super::census::Census;
+use super::region::{Home, Inst, Region, Source, ValueId};
+use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
+use crate::bytecode::{Bytecode, MapWriter};
+use crate::micro::{MicroOp, Root};
+use bumpalo::Bump;
+use crescendo_abi::frame::RECORD_SLOTS;
+use crescendo_module::{DefinedFuncIdx, FuncType, ValType};
+use crescendo_semantics::Ty;
+use wasmparser::FunctionBody;
+
+/// An operand on the model stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry {
+    /// The value that a local has now. `below` is the next entry of the same local, as its height plus one.
+    Local { local: u32, below: u32 },
+    /// A constant.
+    Const(u64),
+    /// The result of a micro-operator of this region.
+    Value(ValueId),
+    /// In its canonical slot.
+    Slot,
+}
+
+/// What the translator knows of a local.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    pub(crate) ty: Ty,
+    /// The register that it stays in: 1 or 2, 0 for none.
+    pub(crate) hot: u8,
+    /// Whether the function sets it.
+    pub(crate) assigned: bool,
+    /// Height plus one of the topmost entry that stands for it.
+    top: u32,
+    /// Its value in this region, if the region has set it: region number and value.
+    def: Option<(u32, ValueId)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Function,
+    Block,
+    Loop,
+    If,
+    Else,
+}
+
+/// A block that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ControlFrame<'b> {
+    pub(crate) kind: FrameKind,
+    /// Height of the stack below the block's params.
+    pub(crate) height: usize,
+    pub(crate) params: &'b [Ty],
+    pub(crate) results: &'b [Ty],
+    pub(crate) label: Label,
+    pub(crate) else_label: Label,
+    /// Whether anything branches to the label.
+    pub(crate) branched: bool,
+}
+
+/// Index of a label.
+pub(crate) type Label = u32;
+
+/// A label's place before it is known.
+pub(crate) const UNBOUND: u32 = u32::MAX;
+
+/// Buffers that outlive a function.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) region: Region,
+    pub(crate) code: Vec<u8>,
+    pub(crate) map: MapWriter,
+    pub(crate) labels: Vec<u32>,
+    /// Places of cell addresses in the code, and their labels.
+    pub(crate) label_fixes: Vec<(u32, Label)>,
+    /// Places of fuel amounts in the code, and their runs.
+    pub(crate) fuel_fixes: Vec<(u32, u32)>,
+    pub(crate) fuel_runs: Vec<u32>,
+    stack: Vec<(Entry, Ty)>,
+    locals: Vec<Local>,
+    pub(crate) weights: Vec<u64>,
+}
+
+/// The translation of one function.
+pub(crate) struct Function<'a, 'b> {
+    pub(crate) env: ModuleEnv<'a>,
+    pub(crate) options: TranslateOptions,
+    pub(crate) root: Root,
+    pub(crate) bump: &'b Bump,
+    pub(crate) buffers: &'b mut Buffers,
+    pub(crate) census: Option<&'b mut Census>,
+    pub(crate) body: FunctionBody<'a>,
+    pub(crate) ty: &'a FuncType,
+    pub(crate) frames: Vec<ControlFrame<'b>>,
+    pub(crate) record_slot: u32,
+    /// Slots of hot locals 1 and 2, for integers and floats.
+    pub(crate) hot_slots: [[u32; 2]; 2],
+    /// Entries below this height are in their canonical slots.
+    flushed: usize,
+    region_number: u32,
+    pub(crate) max_slots: u32,
+    pub(crate) reachable: bool,
+    /// Blocks opened since the code became unreachable.
+    pub(crate) dead_blocks: u32,
+    pub(crate) loop_depth: u32,
+    /// Byte offset of the running operator.
+    pub(crate) offset: u32,
+    pub(crate) code_limit: usize,
+}
+
+/// The machine type of a value type.
+pub(crate) fn machine_type(ty: ValType) -> Result<Ty, Stop> {
+    match ty {
+        ValType::I32 => Ok(Ty::I32),
+        ValType::I64 | ValType::Ref(_) => Ok(Ty::I64),
+        ValType::F32 => Ok(Ty::F32),
+        ValType::F64 => Ok(Ty::F64),
+        ValType::V128 => Err(invalid(0, "v128 is not supported")),
+    }
+}
+
+/// The machine type of a value type as the parser gives it.
+pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Result<Ty, Stop> {
+    match ty {
+        wasmparser::ValType::I32 => Ok(Ty::I32),
+        wasmparser::ValType::I64 | wasmparser::ValType::Ref(_) => Ok(Ty::I64),
+        wasmparser::ValType::F32 => Ok(Ty::F32),
+        wasmparser::ValType::F64 => Ok(Ty::F64),
+        wasmparser::ValType::V128 => Err(invalid(0, "v128 is not supported")),
+    }
+}
+
+pub(crate) fn invalid(offset: usize, message: &str) -> Stop {
+    Stop::Error(TranslateError::Invalid { offset, message: message.to_string() })
+}
+
+impl<'a, 'b> Function<'a, 'b> {
+    pub(crate) fn new(
+        env: ModuleEnv<'a>,
+        func: DefinedFuncIdx,
+        options: TranslateOptions,
+        root: Root,
+        bump: &'b Bump,
+        buffers: &'b mut Buffers,
+        census: Option<&'b mut Census>,
+    ) -> Result<Function<'a, 'b>, Stop> {
+        let body = env.info.func_body(env.bytes, func);
+        let ty = env.info.type_of_func(env.info.func_idx(func));
+        let range = body.range();
+        let code_limit = (range.end - range.start)
+            .saturating_mul(u64::from(options.max_bytecode_per_byte))
+            .saturating_add(64 << 10)
+            .min(i32::MAX as u64) as usize;
+        buffers.region.clear();
+        buffers.code.clear();
+        buffers.labels.clear();
+        buffers.label_fixes.clear();
+        buffers.fuel_fixes.clear();
+        buffers.fuel_runs.clear();
+        buffers.stack.clear();
+        buffers.locals.clear();
+        buffers.map.restart(range.start as u32);
+        let mut function = Function {
+            env,
+            options,
+            root,
+            bump,
+            buffers,
+            census,
+            body,
+            ty,
+            frames: Vec::new(),
+            record_slot: 0,
+            hot_slots: [[0; 2]; 2],
+            flushed: 0,
+            region_number: 0,
+            max_slots: 0,
+            reachable: true,
+            dead_blocks: 0,
+            loop_depth: 0,
+            offset: range.start as u32,
+            code_limit,
+        };
+        function.add_locals()?;
+        Ok(function)
+    }
+
+    fn add_locals(&mut self) -> Step {
+        let mut add = |ty: Ty, n: u32| {
+            let local = Local { ty, hot: 0, assigned: false, top: 0, def: None };
+            self.buffers.locals.extend(std::iter::repeat_n(local, n as usize));
+        };
+        for ty in self.ty.params() {
+            add(machine_type(*ty)?, 1);
+        }
+        for declared in self.body.get_locals_reader()? {
+            let (n, ty) = declared?;
+            add(parsed_type(ty)?, n);
+        }
+        let locals = self.buffers.locals.len() as u32;
+        // Results are left from slot 0 on and must not reach the record that the return reads.
+        self.record_slot = locals.max(self.ty.results().len() as u32);
+        self.max_slots = self.record_slot + RECORD_SLOTS;
+        Ok(())
+    }
+
+    /// Runs the translation.
+    pub(crate) fn run(mut self) -> Result<Bytecode, Stop> {
+        if self.options.fuse {
+            self.choose_hot_locals()?;
+        }
+        self.begin()?;
+        let mut reader = self.body.get_operators_reader()?;
+        while !reader.eof() {
+            let (operator, offset) = reader.read_with_offset()?;
+            self.offset = offset as u32;
+            self.operator(&operator)?;
+            if !self.options.fuse {
+                self.step_boundary()?;
+            } else if self.buffers.region.insts.len() >= MAX_REGION {
+                self.cut_region()?;
+            }
+            if self.buffers.code.len() > self.code_limit {
+                return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
+            }
+        }
+        self.link()
+    }
+
+    pub(crate) fn local(&self, index: u32) -> &Local {
+        &self.buffers.locals[index as usize]
+    }
+
+    pub(crate) fn local_mut(&mut self, index: u32) -> &mut Local {
+        &mut self.buffers.locals[index as usize]
+    }
+
+    pub(crate) fn local_count(&self) -> u32 {
+        self.buffers.locals.len() as u32
+    }
+
+    pub(crate) fn height(&self) -> usize {
+        self.buffers.stack.len()
+    }
+
+    /// The canonical slot at a height.
+    pub(crate) fn temp(&self, height: usize) -> u32 {
+        self.record_slot + RECORD_SLOTS + height as u32
+    }
+
+    /// Makes room for this many slots in the frame.
+    pub(crate) fn reserve(&mut self, slots: u32) {
+        self.max_slots = self.max_slots.max(slots);
+    }
+
+    // Entries.
+
+    pub(crate) fn push(&mut self, entry: Entry, ty: Ty) {
+        let slot = self.temp(self.height());
+        self.reserve(slot + 1);
+        self.buffers.stack.push((entry, ty));
+    }
+
+    pub(crate) fn push_local(&mut self, local: u32) {
+        let height = self.height() as u32;
+        let info = self.local_mut(local);
+        let (ty, below) = (info.ty, info.top);
+        info.top = height + 1;
+        self.push(Entry::Local { local, below }, ty);
+    }
+
+    /// Pushes the result of the next micro-operator.
+    pub(crate) fn push_value(&mut self, ty: Ty) -> ValueId {
+        let home = Home::Slot(self.temp(self.height()));
+        let value = self.buffers.region.define(ty, home);
+        self.push(Entry::Value(value), ty);
+        value
+    }
+
+    /// Takes the topmost entry off and says where its value is.
+    pub(crate) fn pop(&mut self) -> Result<(Source, Ty), Stop> {
+        let (entry, ty) = self.drop_entry()?;
+        Ok((self.resolve(entry, self.height()), ty))
+    }
+
+    pub(crate) fn drop_entry(&mut self) -> Result<(Entry, Ty), Stop> {
+        let popped = self.buffers.stack.pop().ok_or_else(|| self.impossible("the operand stack is empty"))?;
+        if let (Entry::Local { local, below }, _) = popped {
+            self.local_mut(local).top = below;
+        }
+        self.flushed = self.flushed.min(self.height());
+        Ok(popped)
+    }
+
+    /// Drops entries down to a height.
+    pub(crate) fn truncate(&mut self, height: usize) -> Step {
+        while self.height() > height {
+            self.drop_entry()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn impossible(&self, message: &str) -> Stop {
+        invalid(self.offset as usize, message)
+    }
+
+    /// The topmost entry.
+    pub(crate) fn top(&self) -> Result<(Entry, Ty), Stop> {
+        self.buffers.stack.last().copied().ok_or_else(|| self.impossible("the operand stack is empty"))
+    }
+
+    pub(crate) fn entry_at(&self, height: usize) -> (Entry, Ty) {
+        self.buffers.stack[height]
+    }
+
+    /// Where the value of the entry at a height is.
+    pub(crate) fn source_at(&self, height: usize) -> (Source, Ty) {
+        let (entry, ty) = self.entry_at(height);
+        (self.resolve(entry, height), ty)
+    }
+
+    fn resolve(&self, entry: Entry, height: usize) -> Source {
+        match entry {
+            Entry::Local { local, .. } => self.local_source(local),
+            Entry::Const(bits) => Source::Const(bits),
+            Entry::Value(value) => Source::Value(value),
+            Entry::Slot => Source::Slot(self.temp(height)),
+        }
+    }
+
+    /// Where the value of a local is.
+    pub(crate) fn local_source(&self, index: u32) -> Source {
+        let local = self.local(index);
+        match local.def {
+            Some((region, value)) if region == self.region_number => Source::Value(value),
+            _ if local.hot != 0 => Source::Hot(local.hot),
+            _ => Source::Slot(index),
+        }
+    }
+
+    fn local_home(&self, index: u32) -> Home {
+        match self.local(index).hot {
+            0 => Home::Slot(index),
+            register => Home::Hot(register),
+        }
+    }
+
+    /// Brings the entry at a height to its canonical slot.
+    pub(crate) fn flush_at(&mut self, height: usize) -> Step {
+        let (entry, ty) = self.entry_at(height);
+        let home = Home::Slot(self.temp(height));
+        match entry {
+            Entry::Slot => return Ok(()),
+            Entry::Value(value) if self.buffers.region.value(value).home == home => {
+                self.buffers.region.value_mut(value).need_home = true;
+            }
+            _ => {
+                let source = self.resolve(entry, height);
+                self.copy(source, ty, home)?;
+            }
+        }
+        if let Entry::Local { local, below } = entry {
+            self.unlink_local(local, height, below);
+        }
+        self.buffers.stack[height].0 = Entry::Slot;
+        Ok(())
+    }
+
+    /// Takes the entry at a height out of its local's chain.
+    fn unlink_local(&mut self, local: u32, height: usize, below: u32) {
+        let mut at = self.local(local).top;
+        if at == height as u32 + 1 {
+            self.local_mut(local).top = below;
+            return;
+        }
+        while at != 0 {
+            let Entry::Local { below: next, .. } = &mut self.buffers.stack[at as usize - 1].0 else { return };
+            if *next == height as u32 + 1 {
+                *next = below;
+                return;
+            }
+            at = *next;
+        }
+    }
+
+    /// Brings every entry to its canonical slot.
+    pub(crate) fn flush(&mut self) -> Step {
+        for height in (self.flushed..self.height()).rev() {
+            // From the top, so that each local's chain is taken apart from its head.
+            self.flush_at(height)?;
+        }
+        self.flushed = self.height();
+        Ok(())
+    }
+
+    /// Brings the entries that this region defines to their canonical slots: what must not outlive a region.
+    pub(crate) fn flush_values(&mut self) -> Step {
+        for height in self.flushed..self.height() {
+            if matches!(self.entry_at(height).0, Entry::Value(_)) {
+                self.flush_at(height)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a local to the topmost entry, which stays for `local.tee`.
+    pub(crate) fn set_local(&mut self, index: u32, tee: bool) -> Step {
+        let (entry, ty) = self.top()?;
+        if matches!(entry, Entry::Local { local, .. } if local == index) {
+            if !tee {
+                self.drop_entry()?;
+            }
+            return Ok(());
+        }
+        self.drop_entry()?;
+        let height = self.height();
+        self.save_readers(index)?;
+        let home = self.local_home(index);
+        let retargeted = match entry {
+            Entry::Value(value) => {
+                let fresh = self.buffers.region.fresh_definition(value).is_some();
+                (fresh && !self.buffers.region.value(value).of_local).then_some(value)
+            }
+            _ => None,
+        };
+        let value = match retargeted {
+            Some(value) => {
+                self.buffers.region.value_mut(value).home = home;
+                value
+            }
+            None => {
+                let source = self.resolve(entry, height);
+                self.copy(source, ty, home)?
+            }
+        };
+        self.buffers.region.value_mut(value).of_local = true;
+        let region = self.region_number;
+        let old = self.local_mut(index).def.replace((region, value));
+        if let Some((number, old)) = old
+            && number == region
+        {
+            self.buffers.region.overwrite(old);
+        }
+        if tee {
+            self.push_local(index);
+        }
+        Ok(())
+    }
+
+    /// Before a local changes: entries that stand for its old value get a copy of it.
+    fn save_readers(&mut self, index: u32) -> Step {
+        while let Some(height) = self.local(index).top.checked_sub(1) {
+            let height = height as usize;
+            let (_, ty) = self.entry_at(height);
+            let source = self.local_source(index);
+            let home = Home::Slot(self.temp(height));
+            let value = self.copy(source, ty, home)?;
+            let Entry::Local { below, .. } = self.entry_at(height).0 else {
+                return Err(self.impossible("a local's chain of entries is broken"));
+            };
+            self.local_mut(index).top = below;
+            self.buffers.stack[height].0 = Entry::Value(value);
+        }
+        Ok(())
+    }
+
+    // Micro-operators.
+
+    /// Appends a copy to a home.
+    pub(crate) fn copy(&mut self, source: Source, ty: Ty, home: Home) -> Result<ValueId, Stop> {
+        let value = self.buffers.region.define(ty, home);
+        self.buffers.region.value_mut(value).need_home = true;
+        self.append(MicroOp::Copy(ty), &[source], Some(value), &[]);
+        Ok(value)
+    }
+
+    /// Appends a micro-operator.
+    pub(crate) fn append(
+        &mut self,
+        op: MicroOp,
+        sources: &[Source],
+        result: Option<ValueId>,
+        extras: &[u64],
+    ) {
+        let mut padded = [Source::None; 3];
+        padded[..sources.len()].copy_from_slice(sources);
+        let region = &mut self.buffers.region;
+        let at = region.extras.len() as u32;
+        region.extras.extend_from_slice(extras);
+        region.push(Inst { op, sources: padded, result, extras: at, offset: self.offset });
+    }
+
+    /// After the cells of a region are written.
+    pub(crate) fn next_region(&mut self) {
+        self.buffers.region.clear();
+        self.region_number += 1;
+    }
+
+    /// Without fusing: everything is in its slot and its own cell after each operator.
+    fn step_boundary(&mut self) -> Step {
+        self.flush()?;
+        self.end_region()
+    }
+
+    fn cut_region(&mut self) -> Step {
+        self.flush_values()?;
+        self.end_region()
+    }
+}
+
+/// Micro-operators after which a region is cut, so that nothing is more than linear in a function's size.
+const MAX_REGION: usize = 256;

@@ -1,0 +1,168 @@
+//! Wasm to bytecode, one function at a time, on its first call.
+//!
+//! One pass over the operators and a short link step. `operators.rs` turns each operator into micro-operators,
+//! `control.rs` and `calls.rs` those of control, `region.rs` keeps them until a label, `emit.rs` finds their handlers and
+//! writes cells, `hot.rs` chooses the locals that stay in registers (for which it reads the operators once more, and only
+//! of functions with loops).
+//!
+//! The function must be valid: what validation rules out is an error here that names an impossible state.
+
+mod calls;
+mod census;
+mod control;
+mod emit;
+mod function;
+mod hot;
+mod operators;
+mod region;
+
+pub use census::Census;
+
+use crate::bytecode::Bytecode;
+use crate::micro::Root;
+use bumpalo::Bump;
+use crescendo_abi::VmOffsets;
+use crescendo_module::{DefinedFuncIdx, ModuleInfo};
+use function::Function;
+use std::fmt;
+
+/// Whether an instance runs on memories with guard regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// All memories have guard regions and faults are traps: accesses and divisions are not checked.
+    Guarded,
+    /// Every access and division is checked; works with any memory and without signal handlers.
+    Checked,
+}
+
+/// How to translate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TranslateOptions {
+    /// The kind of memories that the bytecode runs on.
+    pub variant: Variant,
+    /// Superinstructions, accumulators and hot locals. Without them each operator is a cell and every value is in its slot
+    /// after it.
+    pub fuse: bool,
+    /// Whether fuel is charged.
+    pub fuel: bool,
+    /// Most bytes of bytecode for a byte of wasm, beyond a fixed allowance of 64 KiB.
+    pub max_bytecode_per_byte: u32,
+}
+
+impl Default for TranslateOptions {
+    fn default() -> TranslateOptions {
+        TranslateOptions { variant: Variant::Guarded, fuse: true, fuel: false, max_bytecode_per_byte: 64 }
+    }
+}
+
+/// What the translator has to know of the function's module.
+#[derive(Clone, Copy, Debug)]
+pub struct ModuleEnv<'a> {
+    /// The module.
+    pub info: &'a ModuleInfo,
+    /// The module's bytes.
+    pub bytes: &'a [u8],
+    /// The layout of the module's contexts.
+    pub offsets: &'a VmOffsets,
+}
+
+/// Reusable buffers of the translator. Empty between functions, kept for the next.
+#[derive(Default)]
+pub struct Arena {
+    bump: Bump,
+    buffers: function::Buffers,
+}
+
+/// Why a function could not be translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TranslateError {
+    /// The bytecode would be larger than the limit allows.
+    TooLarge {
+        /// Bytes that the limit allows.
+        limit: usize,
+    },
+    /// The frame would not fit a 32-bit offset.
+    FrameTooLarge {
+        /// Slots that it would take.
+        slots: u64,
+    },
+    /// The body could not be read, which validation rules out.
+    Invalid {
+        /// Byte offset in the module.
+        offset: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl fmt::Display for TranslateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TranslateError::TooLarge { limit } => write!(f, "bytecode exceeds the limit of {limit} bytes"),
+            TranslateError::FrameTooLarge { slots } => write!(f, "a frame of {slots} slots is too large"),
+            TranslateError::Invalid { offset, message } => write!(f, "{message} (at offset 0x{offset:x})"),
+        }
+    }
+}
+
+impl std::error::Error for TranslateError {}
+
+/// Why one attempt stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// A slot does not fit 16 bits: translate with wide slots.
+    NeedsWide,
+    Error(TranslateError),
+}
+
+impl From<wasmparser::BinaryReaderError> for Stop {
+    fn from(error: wasmparser::BinaryReaderError) -> Stop {
+        Stop::Error(TranslateError::Invalid {
+            offset: error.offset() as usize,
+            message: error.message().to_string(),
+        })
+    }
+}
+
+type Step = Result<(), Stop>;
+
+/// Translates a function.
+///
+/// # Errors
+/// When the bytecode or the frame exceeds a limit, or when the body is not valid.
+pub fn translate(
+    env: &ModuleEnv<'_>,
+    func: DefinedFuncIdx,
+    options: &TranslateOptions,
+    arena: &mut Arena,
+) -> Result<Bytecode, TranslateError> {
+    let (narrow, wide) = match options.variant {
+        Variant::Guarded => (Root::Guarded, Root::GuardedWide),
+        Variant::Checked => (Root::Checked, Root::CheckedWide),
+    };
+    match attempt(env, func, options, narrow, arena, None) {
+        Ok(bytecode) => Ok(bytecode),
+        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::NeedsWide) => {
+            let options = TranslateOptions { fuse: false, ..*options };
+            attempt(env, func, &options, wide, arena, None).map_err(|stop| match stop {
+                Stop::Error(error) => error,
+                Stop::NeedsWide => TranslateError::FrameTooLarge { slots: u64::from(u32::MAX) },
+            })
+        }
+    }
+}
+
+fn attempt(
+    env: &ModuleEnv<'_>,
+    func: DefinedFuncIdx,
+    options: &TranslateOptions,
+    root: Root,
+    arena: &mut Arena,
+    census: Option<&mut Census>,
+) -> Result<Bytecode, Stop> {
+    arena.bump.reset();
+    let Arena { bump, buffers } = arena;
+    Function::new(*env, func, *options, root, bump, buffers, census)?.run()
+}

@@ -1,0 +1,270 @@
+//! A region: micro-operators from one label to the next, before they become cells.
+//!
+//! The translator appends micro-operators whose sources name values, slots, constants or hot locals. When the region ends,
+//! [`Region::assign_accumulators`] decides which values pass from cell to cell in the accumulator. Everything here is flat
+//! vectors that are reused from region to region.
+
+use crate::micro::{Form, Key, MicroOp};
+use crescendo_semantics::Ty;
+
+/// Index of a value in its region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ValueId(u32);
+
+/// Index of a micro-operator in its region.
+pub(crate) type InstId = u32;
+
+/// The definition of a value that was there when the region began: the result of a call.
+const BEFORE: InstId = u32::MAX;
+
+/// Where a micro-operator takes an operand from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Source {
+    None,
+    Value(ValueId),
+    Slot(u32),
+    Const(u64),
+    Hot(u8),
+}
+
+/// Where a value lives when it is in no accumulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    Slot(u32),
+    /// A register of a hot local: 1 or 2.
+    Hot(u8),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Value {
+    def: InstId,
+    /// The last micro-operator that reads it; `None` when nobody does.
+    last_use: Option<InstId>,
+    ty: Ty,
+    pub(crate) home: Home,
+    /// Whether its home must hold it.
+    pub(crate) need_home: bool,
+    /// Whether it is the value of a local.
+    pub(crate) of_local: bool,
+    /// Whether its local is set again in this region with no way out in between.
+    pub(crate) overwritten: bool,
+    accumulator: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inst {
+    pub(crate) op: MicroOp,
+    pub(crate) sources: [Source; 3],
+    pub(crate) result: Option<ValueId>,
+    /// Start of its extras in [`Region::extras`]; as many as the shape says.
+    pub(crate) extras: u32,
+    /// Byte offset of the operator in the module.
+    pub(crate) offset: u32,
+}
+
+/// The micro-operators since the last label.
+#[derive(Default)]
+pub(crate) struct Region {
+    pub(crate) insts: Vec<Inst>,
+    pub(crate) extras: Vec<u64>,
+    values: Vec<Value>,
+    /// The last conditional branch.
+    last_exit: Option<InstId>,
+}
+
+impl Region {
+    pub(crate) fn clear(&mut self) {
+        self.insts.clear();
+        self.extras.clear();
+        self.values.clear();
+        self.last_exit = None;
+    }
+
+    /// The id of the next micro-operator. A region is cut long before 2^32.
+    pub(crate) fn next_inst(&self) -> InstId {
+        self.insts.len() as InstId
+    }
+
+    /// A value that the next micro-operator defines.
+    pub(crate) fn define(&mut self, ty: Ty, home: Home) -> ValueId {
+        self.add_value(self.next_inst(), ty, home)
+    }
+
+    /// A value that is in the accumulator, and in its home, when the region begins.
+    pub(crate) fn define_before(&mut self, ty: Ty, home: Home) -> ValueId {
+        debug_assert!(self.insts.is_empty());
+        self.add_value(BEFORE, ty, home)
+    }
+
+    fn add_value(&mut self, def: InstId, ty: Ty, home: Home) -> ValueId {
+        let id = ValueId(self.values.len() as u32);
+        self.values.push(Value {
+            def,
+            last_use: None,
+            ty,
+            home,
+            need_home: false,
+            of_local: false,
+            overwritten: false,
+            accumulator: false,
+        });
+        id
+    }
+
+    pub(crate) fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    pub(crate) fn value_mut(&mut self, id: ValueId) -> &mut Value {
+        &mut self.values[id.0 as usize]
+    }
+
+    pub(crate) fn push(&mut self, inst: Inst) {
+        let at = self.next_inst();
+        for source in inst.sources {
+            if let Source::Value(id) = source {
+                self.value_mut(id).last_use = Some(at);
+            }
+        }
+        if matches!(inst.op, MicroOp::BrIf | MicroOp::BrUnless) {
+            self.last_exit = Some(at);
+        }
+        self.insts.push(inst);
+    }
+
+    /// The last micro-operator, if it defines this value and nobody has read the value yet.
+    pub(crate) fn fresh_definition(&self, id: ValueId) -> Option<InstId> {
+        let value = self.value(id);
+        let last = self.next_inst().checked_sub(1)?;
+        (value.def == last && value.last_use.is_none()).then_some(last)
+    }
+
+    /// Takes back the last micro-operator, whose result is not used. Its source is up for use again.
+    pub(crate) fn pop(&mut self) -> Option<Inst> {
+        let inst = self.insts.pop()?;
+        self.extras.truncate(inst.extras as usize);
+        if let Some(id) = inst.result {
+            self.value_mut(id).def = BEFORE;
+        }
+        Some(inst)
+    }
+
+    /// Forgets the reads of a value that is not a local's: its only reader was taken back.
+    pub(crate) fn unread(&mut self, id: ValueId) {
+        if !self.value(id).of_local {
+            self.value_mut(id).last_use = None;
+        }
+    }
+
+    /// Marks that a local's value is replaced; `old` need not reach its slot if nothing can leave the region in between.
+    pub(crate) fn overwrite(&mut self, old: ValueId) {
+        let last_exit = self.last_exit;
+        let value = self.value_mut(old);
+        if value.def != BEFORE && last_exit.is_none_or(|exit| exit <= value.def) {
+            value.overwritten = true;
+        }
+    }
+
+    /// Decides which values are in an accumulator from their definition to their last use.
+    ///
+    /// One accumulator for integers, one for floats. Of two values that overlap the one with the nearer last use wins,
+    /// except that a local's value, whose slot is there anyway, gives way to any other.
+    pub(crate) fn assign_accumulators(&mut self) {
+        let mut holders: [Option<usize>; 2] = [None, None];
+        for index in 0..self.values.len() {
+            let value = self.values[index];
+            let (Some(last_use), Home::Slot(_)) = (value.last_use, value.home) else { continue };
+            if value.def != BEFORE && last_use <= value.def {
+                continue;
+            }
+            let holder = &mut holders[usize::from(value.ty.is_float())];
+            let takes = match *holder {
+                None => true,
+                Some(other) => {
+                    let held = &self.values[other];
+                    let free = value.def != BEFORE && held.last_use.is_none_or(|end| end <= value.def);
+                    let evicts = match (value.of_local, held.of_local) {
+                        (true, false) => false,
+                        (false, true) => true,
+                        _ => Some(last_use) <= held.last_use,
+                    };
+                    if !free && evicts {
+                        self.values[other].accumulator = false;
+                    }
+                    free || evicts
+                }
+            };
+            if takes {
+                *holder = Some(index);
+                self.values[index].accumulator = true;
+            }
+        }
+        for value in &mut self.values {
+            // Without an accumulator a value that is read must be at home; a local's value that is overwritten unread
+            // need not.
+            if value.of_local {
+                value.need_home = !value.overwritten || (value.last_use.is_some() && !value.accumulator);
+            } else if value.last_use.is_some() && !value.accumulator {
+                value.need_home = true;
+            }
+        }
+    }
+
+    /// The key of a micro-operator in a handler whose first micro-operator is `start`.
+    ///
+    /// It does not depend on where the handler ends: a result goes to the accumulator even if only the same handler
+    /// reads it, which costs a register move and lets handlers be found step by step.
+    pub(crate) fn key(&self, at: InstId, start: InstId) -> Key {
+        let inst = &self.insts[at as usize];
+        let shape = inst.op.shape();
+        let mut sources = [Form::None; 3];
+        for (i, form) in sources.iter_mut().enumerate() {
+            *form = match inst.sources[i] {
+                Source::None => Form::None,
+                Source::Slot(_) => Form::Slot,
+                Source::Hot(r) => Form::Reg(r),
+                Source::Const(c) => match shape.sources[i] {
+                    Some(Ty::I64) if c as i64 == i64::from(c as i32) => Form::Imm32,
+                    _ => Form::Imm,
+                },
+                Source::Value(id) => {
+                    let value = self.value(id);
+                    if value.def != BEFORE && value.def >= start {
+                        Form::Inner((value.def - start) as u8)
+                    } else if let Home::Hot(r) = value.home {
+                        Form::Reg(r)
+                    } else if value.accumulator {
+                        Form::Reg(0)
+                    } else {
+                        Form::Slot
+                    }
+                }
+            };
+        }
+        let (mut to_slot, mut to_reg) = (false, None);
+        if let Some(id) = inst.result {
+            let value = self.value(id);
+            match value.home {
+                Home::Hot(r) => to_reg = Some(r),
+                Home::Slot(_) => {
+                    // A result that nobody wants still needs a place.
+                    to_slot = value.need_home || !value.accumulator;
+                    to_reg = value.accumulator.then_some(0);
+                }
+            }
+        }
+        Key { op: inst.op, sources, to_slot, to_reg }
+    }
+
+    /// The slot that holds, or may hold, a source that is in a register.
+    pub(crate) fn home_slot(&self, source: Source, hot_slots: [u32; 2]) -> Option<u32> {
+        match source {
+            Source::Hot(r) => Some(hot_slots[usize::from(r) - 1]),
+            Source::Value(id) => match self.value(id).home {
+                Home::Slot(slot) => Some(slot),
+                Home::Hot(r) => Some(hot_slots[usize::from(r) - 1]),
+            },
+            Source::None | Source::Slot(_) | Source::Const(_) => None,
+        }
+    }
+}

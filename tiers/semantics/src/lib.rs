@@ -1,0 +1,23 @@
+//! Every WebAssembly operator once: its signature, immediates, effects, weight and, for value operators, its lowering.
+//!
+//! [`Op`] numbers the rows of `rows.rs`. The interpreter's translator, disassembler and generated handlers and the
+//! compiler all derive from them. The rows need no compiler; the feature `lower` adds the lowerings to Cranelift IR
+//! behind the trait `Emit`.
+//!
+//! | type | what |
+//! |---|---|
+//! | [`Op`] | a row's number |
+//! | [`Row`] | a row's facts |
+//! | [`Kind`] | whether a tier lowers the row as a value, a memory access or in its own control code |
+//! | [`Ty`] | the machine type of an operand |
+//! | `lower::Emit` | what a lowering needs from the tier that asks for it |
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "lower")]
+pub mod lower;
+mod ops;
+mod rows;
+mod unsupported;
+
+pub use ops::{Kind, Op, Row, Ty};
+pub use unsupported::reason;

@@ -1,0 +1,187 @@
+//! [`Op`] and [`Row`]: what the table in `rows.rs` expands to.
+
+use crate::rows::for_each_row;
+
+/// The machine type of an operand. References are `I64`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Ty {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer or reference.
+    I64,
+    /// 32-bit float.
+    F32,
+    /// 64-bit float.
+    F64,
+}
+
+impl Ty {
+    /// All types, in the order of their numbers.
+    pub const ALL: [Ty; 4] = [Ty::I32, Ty::I64, Ty::F32, Ty::F64];
+
+    /// Whether the value lives in a float register.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Ty::F32 | Ty::F64)
+    }
+
+    /// Bytes of a value.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            Ty::I32 | Ty::F32 => 4,
+            Ty::I64 | Ty::F64 => 8,
+        }
+    }
+
+    /// The type's name in the text format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ty::I32 => "i32",
+            Ty::I64 => "i64",
+            Ty::F32 => "f32",
+            Ty::F64 => "f64",
+        }
+    }
+}
+
+/// How a tier lowers a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Operands to result, by the row's lowering. Never traps.
+    Value,
+    /// As `Value`, and the result is 0 or 1: the lowering gives a condition.
+    Compare,
+    /// As `Value`, and may trap.
+    Trapping,
+    /// Reads this many bytes of linear memory.
+    Load {
+        /// Bytes read.
+        bytes: u8,
+        /// Whether the bytes are sign-extended.
+        signed: bool,
+    },
+    /// Writes this many bytes of linear memory.
+    Store {
+        /// Bytes written.
+        bytes: u8,
+    },
+    /// Everything that tiers write by hand: control, calls, variables, tables, bulk memory.
+    Control,
+}
+
+/// The facts of one operator.
+#[derive(Debug)]
+pub struct Row {
+    /// The operator's name in the text format.
+    pub name: &'static str,
+    /// Operand types, first operand first. Empty for [`Kind::Control`], whose operands depend on the module.
+    pub params: &'static [Ty],
+    /// Result type.
+    pub result: Option<Ty>,
+    /// How tiers lower it.
+    pub kind: Kind,
+    /// What it costs in fuel.
+    pub weight: u8,
+}
+
+/// Fuel of an operator, by its name: structure is free, calls and memory management cost more than arithmetic.
+const fn weight_of(kind: Kind, name: &str) -> u8 {
+    match kind {
+        Kind::Control => match name.as_bytes() {
+            b"block" | b"loop" | b"end" | b"else" | b"nop" | b"drop" => 0,
+            _ => 1,
+        },
+        _ => 1,
+    }
+}
+
+macro_rules! define_ops {
+    ($($kind:ident $(($($arg:tt)*))? $op:ident $name:literal [$($p:ident)*] [$($r:ident)?] $($lower:expr)?;)*) => {
+        /// An operator, by its row. Variants have wasmparser's names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "the variants are the specification's operators")]
+        pub enum Op { $($op),* }
+
+        impl Op {
+            /// Every operator, in the order of their numbers.
+            pub const ALL: &[Op] = &[$(Op::$op),*];
+
+            const ROWS: &[Row] = &[$(Row {
+                name: $name,
+                params: &[$(Ty::$p),*],
+                result: define_ops!(@result $($r)?),
+                kind: define_ops!(@kind $kind $($($arg)*)?),
+                weight: weight_of(define_ops!(@kind $kind $($($arg)*)?), $name),
+            }),*];
+
+            /// The row of a wasmparser operator, `None` when it has none.
+            ///
+            /// Cost: one jump through a table.
+            pub fn from_operator(operator: &wasmparser::Operator<'_>) -> Option<Op> {
+                match operator {
+                    $(wasmparser::Operator::$op { .. } => Some(Op::$op),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+    (@result) => { None };
+    (@result $r:ident) => { Some(Ty::$r) };
+    (@kind value) => { Kind::Value };
+    (@kind compare) => { Kind::Compare };
+    (@kind trapping) => { Kind::Trapping };
+    (@kind load $bytes:literal) => { Kind::Load { bytes: $bytes, signed: false } };
+    (@kind load $bytes:literal signed) => { Kind::Load { bytes: $bytes, signed: true } };
+    (@kind store $bytes:literal) => { Kind::Store { bytes: $bytes } };
+    (@kind control) => { Kind::Control };
+}
+for_each_row!(define_ops);
+
+impl Op {
+    /// The operator's row.
+    pub const fn row(self) -> &'static Row {
+        &Self::ROWS[self as usize]
+    }
+
+    /// The operator with this number.
+    pub const fn from_u8(number: u8) -> Option<Op> {
+        if (number as usize) < Self::ALL.len() { Some(Self::ALL[number as usize]) } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_round_trip() {
+        for (i, op) in Op::ALL.iter().enumerate() {
+            assert_eq!(*op as usize, i);
+            assert_eq!(Op::from_u8(i as u8), Some(*op));
+        }
+        assert_eq!(Op::from_u8(Op::ALL.len() as u8), None);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = Op::ALL.iter().map(|op| op.row().name).collect();
+        names.sort_unstable();
+        // `select` has a typed form of the same name.
+        names.dedup();
+        assert_eq!(names.len(), Op::ALL.len() - 1);
+    }
+
+    #[test]
+    fn accesses_have_an_address_first() {
+        for op in Op::ALL {
+            let row = op.row();
+            match row.kind {
+                Kind::Load { .. } => assert!(row.params == [Ty::I32] && row.result.is_some(), "{}", row.name),
+                Kind::Store { .. } => assert!(row.params.len() == 2 && row.result.is_none(), "{}", row.name),
+                Kind::Control => {}
+                _ => assert!(row.result.is_some(), "{}", row.name),
+            }
+        }
+    }
+}
