@@ -67,7 +67,7 @@ macro_rules! builtins {
         ///
         /// # Safety
         ///
-        /// As [`crescendo_abi::builtins`] says; called by generated code, while the store runs wasm.
+        /// As [`crescendo_abi::BuiltinFn`] says; called by generated code, while the store runs wasm.
         unsafe extern "C" fn $name(context: *mut VmContext, args: *mut u64, a: u64, b: u64) -> u64 {
             let call = Call { context, args, a, b };
             let outcome = catch_unwind(AssertUnwindSafe(|| $body(&call)));
@@ -126,7 +126,7 @@ unsafe fn fail(header: *mut StoreHeader, failure: Failure) -> u64 {
 ///
 /// # Safety
 ///
-/// As [`crescendo_abi::builtins`] says; called by generated code, while the store runs wasm.
+/// As [`crescendo_abi::BuiltinFn`] says; called by generated code, while the store runs wasm.
 unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: u64, _b: u64) -> u64 {
     // SAFETY: the context is that of a host function (`Builtin::HostCall`).
     let function = unsafe { (*context.cast::<VmHostContext>()).function }.cast::<HostFunction>();
@@ -296,7 +296,7 @@ fn do_memory_grow(call: &Call) -> Result<(), Stop> {
     let wide = memory.declared_type().memory64;
     let delta = call.index(0, wide);
     let old = call.limited(|limiter| memory.grow(delta, limiter))?;
-    call.set_grown(old, wide);
+    call.set_grown(old.ok(), wide);
     Ok(())
 }
 
@@ -338,7 +338,7 @@ fn do_table_grow(call: &Call) -> Result<(), Stop> {
     let wide = table.declared_type().table64;
     let (init, delta) = (call.arg(0), call.index(1, wide));
     let old = call.limited(|limiter| table.grow(delta, init, limiter))?;
-    call.set_grown(old, wide);
+    call.set_grown(old.ok(), wide);
     Ok(())
 }
 

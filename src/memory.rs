@@ -1,6 +1,6 @@
 //! Linear memories as embedders see them: [`Memory`].
 
-use crate::error::{arguments, limit};
+use crate::error::arguments;
 use crate::runtime::MemoryRecord;
 use crate::store::{StoreId, StoreOpaque, Stored};
 use crate::{AsContext, AsContextMut, MemoryType, Result};
@@ -93,10 +93,10 @@ impl Memory {
         let (store, limiter) = store.as_context_mut().0.parts();
         self.0.check(store)?;
         let record = self.0.get_mut(store);
-        match record.grow(delta, limiter)? {
-            Some(pages) => Ok(pages),
-            None => Err(limit!("a memory of {} pages cannot grow by {delta}", record.pages())),
-        }
+        let pages = record.pages();
+        record
+            .grow(delta, limiter)?
+            .map_err(|error| error.context(format_args!("a memory of {pages} pages cannot grow by {delta}")))
     }
 
     /// The memory's bytes.

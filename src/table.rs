@@ -1,6 +1,6 @@
 //! Tables as embedders see them: [`Table`].
 
-use crate::error::{arguments, limit};
+use crate::error::arguments;
 use crate::runtime::TableRecord;
 use crate::store::{StoreId, StoreOpaque, Stored};
 use crate::{AsContext, AsContextMut, Error, Ref, Result, TableType};
@@ -116,10 +116,10 @@ impl Table {
         let (store, limiter) = store.as_context_mut().0.parts();
         let init = self.check_element(store, init)?;
         let record = self.0.get_mut(store);
-        match record.grow(delta, init, limiter)? {
-            Some(elements) => Ok(elements),
-            None => Err(limit!("a table of {} elements cannot grow by {delta}", record.len())),
-        }
+        let elements = record.len();
+        record.grow(delta, init, limiter)?.map_err(|error| {
+            error.context(format_args!("a table of {elements} elements cannot grow by {delta}"))
+        })
     }
 
     /// Sets `len` elements from `start` on.

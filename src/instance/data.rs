@@ -166,8 +166,8 @@ impl InstanceData {
     /// When the module has no such part.
     pub(crate) fn entity(&self, index: EntityIndex) -> Extern {
         match index {
-            // SAFETY: what an instance refers to belongs to its store.
             EntityIndex::Func(func) => {
+                // SAFETY: what an instance refers to belongs to its store.
                 Extern::Func(unsafe { Func::from_record(self.store, self.func(func)) })
             }
             EntityIndex::Table(table) => {

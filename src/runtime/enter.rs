@@ -73,6 +73,7 @@ unsafe fn call_host(
 /// # Safety
 ///
 /// As for [`call`]; `header` is that of `owner`, to which there is no other live reference.
+#[inline] // Typed calls have a fixed number of slots, whose copies then are a few moves: 3 ns of 25 a call.
 unsafe fn run(
     header: NonNull<StoreHeader>,
     owner: NonNull<dyn AnyStore>,

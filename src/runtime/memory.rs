@@ -53,12 +53,9 @@ impl MemoryRecord {
         ty: MemoryType,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<MemoryRecord> {
-        let pages = ty.minimum;
         let mut record = MemoryRecord::empty(engine, ty);
-        match record.grow(pages, limiter)? {
-            Some(_) => Ok(record),
-            None => Err(limit!("a memory of {pages} pages was refused")),
-        }
+        record.grow(ty.minimum, limiter)??;
+        Ok(record)
     }
 
     fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
@@ -119,20 +116,20 @@ impl MemoryRecord {
         unsafe { std::slice::from_raw_parts_mut(self.vm.base, self.vm.len as usize) }
     }
 
-    /// Adds `delta` pages of zeros. The answer is the number of pages before, or `None` when the growth was refused or
+    /// Adds `delta` pages of zeros. The inner answer is the number of pages before, or why the growth was refused or
     /// failed; then nothing has changed.
     ///
     /// # Errors
     ///
-    /// Only when the limiter makes one.
+    /// When the limiter makes one, which ends the guest.
     pub(crate) fn grow(
         &mut self,
         delta: u64,
         mut limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> Result<Option<u64>> {
+    ) -> Result<Result<u64>> {
         let old_pages = self.pages();
         if delta == 0 {
-            return Ok(Some(old_pages));
+            return Ok(Ok(old_pages));
         }
         let log2 = u32::from(self.ty.page_size_log2);
         let bytes_of =
@@ -142,17 +139,16 @@ impl MemoryRecord {
         if let Some(limiter) = &mut limiter
             && !limiter.memory_growing(self.vm.len as usize, desired.unwrap_or(usize::MAX), maximum)?
         {
-            return Ok(None);
+            return Ok(Err(limit!("the store's limiter refused a memory of {desired:?} bytes")));
         }
-        match self.resize(desired, maximum) {
-            Ok(()) => Ok(Some(old_pages)),
-            Err(error) => {
-                if let Some(limiter) = limiter {
-                    limiter.memory_grow_failed(error)?;
-                }
-                Ok(None)
+        if let Err(error) = self.resize(desired, maximum) {
+            let told = error.to_string();
+            if let Some(limiter) = limiter {
+                limiter.memory_grow_failed(error)?;
             }
+            return Ok(Err(limit!("{told}")));
         }
+        Ok(Ok(old_pages))
     }
 
     /// Grows to `desired` bytes, `None` being more than there can be.
@@ -168,7 +164,8 @@ impl MemoryRecord {
             Backing::Dummy => return Err(Error::msg("an instance without memories cannot grow one")),
             Backing::Guarded(reservation) => reservation.commit(used..desired)?,
             Backing::Plain(buffer) => {
-                buffer.grow(used, desired, most).map_err(|OutOfMemory| Error::msg(OutOfMemory))?;
+                let failed = |OutOfMemory| limit!("{OutOfMemory}: a memory of {desired} bytes");
+                buffer.grow(used, desired, most).map_err(failed)?;
                 self.vm.base = buffer.base();
             }
         }
@@ -235,8 +232,8 @@ mod tests {
             let mut memory = MemoryRecord::new(&engine, MemoryType::new(1, Some(3)), None).unwrap();
             assert_eq!(memory.is_guarded(), guarded);
             memory.bytes_mut().fill(1);
-            assert_eq!(memory.grow(2, None).unwrap(), Some(1));
-            assert_eq!(memory.grow(1, None).unwrap(), None);
+            assert_eq!(memory.grow(2, None).unwrap().unwrap(), 1);
+            assert!(memory.grow(1, None).unwrap().is_err());
             assert_eq!((memory.pages(), memory.len()), (3, 3 << 16));
             assert!(memory.bytes()[..1 << 16].iter().all(|&byte| byte == 1));
             assert!(memory.bytes()[1 << 16..].iter().all(|&byte| byte == 0));
@@ -250,7 +247,7 @@ mod tests {
             assert!(MemoryRecord::new(&engine, ty, None).is_err(), "{ty}");
         }
         let mut memory = MemoryRecord::new(&engine, MemoryType::new(0, None), None).unwrap();
-        assert_eq!(memory.grow(u64::MAX, None).unwrap(), None);
-        assert_eq!(memory.grow(65537, None).unwrap(), None);
+        assert!(memory.grow(u64::MAX, None).unwrap().is_err());
+        assert!(memory.grow(65537, None).unwrap().is_err());
     }
 }

@@ -6,7 +6,7 @@
 use super::stop::range;
 use super::zeroed::{OutOfMemory, ZeroedBuffer};
 use crate::TableType;
-use crate::error::{Error, Result, limit};
+use crate::error::{Result, limit};
 use crate::limits::ResourceLimiter;
 use crescendo_abi::{SLOT_SIZE, TrapCode, VmTable};
 use std::ptr::{self, NonNull};
@@ -32,13 +32,10 @@ impl TableRecord {
         init: u64,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<TableRecord> {
-        let elements = ty.minimum;
         let buffer = ZeroedBuffer::empty();
         let mut record = TableRecord { vm: VmTable { base: buffer.base().cast(), len: 0 }, ty, buffer };
-        match record.grow(elements, init, limiter)? {
-            Some(_) => Ok(record),
-            None => Err(limit!("a table of {elements} elements was refused")),
-        }
+        record.grow(ty.minimum, init, limiter)??;
+        Ok(record)
     }
 
     /// The type that the table was made with.
@@ -68,38 +65,37 @@ impl TableRecord {
         unsafe { std::slice::from_raw_parts_mut(self.vm.base, self.vm.len as usize) }
     }
 
-    /// Adds `delta` elements that hold `init`. The answer is the number of elements before, or `None` when the growth was
+    /// Adds `delta` elements that hold `init`. The inner answer is the number of elements before, or why the growth was
     /// refused or failed; then nothing has changed.
     ///
     /// # Errors
     ///
-    /// Only when the limiter makes one.
+    /// When the limiter makes one, which ends the guest.
     pub(crate) fn grow(
         &mut self,
         delta: u64,
         init: u64,
         mut limiter: Option<&mut dyn ResourceLimiter>,
-    ) -> Result<Option<u64>> {
+    ) -> Result<Result<u64>> {
         let old = self.vm.len;
         if delta == 0 {
-            return Ok(Some(old));
+            return Ok(Ok(old));
         }
         let desired = old.checked_add(delta).and_then(|elements| usize::try_from(elements).ok());
         let maximum = self.ty.maximum.map(|elements| usize::try_from(elements).unwrap_or(usize::MAX));
         if let Some(limiter) = &mut limiter
             && !limiter.table_growing(old as usize, desired.unwrap_or(usize::MAX), maximum)?
         {
-            return Ok(None);
+            return Ok(Err(limit!("the store's limiter refused a table of {desired:?} elements")));
         }
-        match self.resize(desired, maximum, init) {
-            Ok(()) => Ok(Some(old)),
-            Err(error) => {
-                if let Some(limiter) = limiter {
-                    limiter.table_grow_failed(error)?;
-                }
-                Ok(None)
+        if let Err(error) = self.resize(desired, maximum, init) {
+            let told = error.to_string();
+            if let Some(limiter) = limiter {
+                limiter.table_grow_failed(error)?;
             }
+            return Ok(Err(limit!("{told}")));
         }
+        Ok(Ok(old))
     }
 
     /// Grows to `desired` elements, `None` being more than there can be.
@@ -113,7 +109,7 @@ impl TableRecord {
         let used = self.vm.len as usize;
         self.buffer
             .grow(used * SLOT_SIZE, desired * SLOT_SIZE, most * SLOT_SIZE)
-            .map_err(|OutOfMemory| Error::msg(OutOfMemory))?;
+            .map_err(|OutOfMemory| limit!("{OutOfMemory}: a table of {desired} elements"))?;
         self.vm.base = self.buffer.base().cast();
         self.vm.len = desired as u64;
         // The buffer comes zeroed, and so stays untouched for null.
@@ -167,19 +163,19 @@ mod tests {
     #[test]
     fn growth_fills_what_is_new() {
         let mut table = TableRecord::new(TableType::new(RefType::EXTERNREF, 2, Some(6)), 7, None).unwrap();
-        assert_eq!(table.grow(3, 9, None).unwrap(), Some(2));
+        assert_eq!(table.grow(3, 9, None).unwrap().unwrap(), 2);
         assert_eq!(table.elements(), [7, 7, 9, 9, 9]);
-        assert_eq!(table.grow(2, 9, None).unwrap(), None);
-        assert_eq!(table.grow(1, 0, None).unwrap(), Some(5));
+        assert!(table.grow(2, 9, None).unwrap().is_err());
+        assert_eq!(table.grow(1, 0, None).unwrap().unwrap(), 5);
         assert_eq!(table.elements(), [7, 7, 9, 9, 9, 0]);
     }
 
     #[test]
     fn sizes_that_no_system_has_are_refused() {
         let mut table = TableRecord::new(TableType::new64(RefType::EXTERNREF, 0, None), 0, None).unwrap();
-        assert_eq!(table.grow(u64::MAX, 0, None).unwrap(), None);
-        assert_eq!(table.grow(1 << 58, 0, None).unwrap(), None);
+        assert!(table.grow(u64::MAX, 0, None).unwrap().is_err());
+        assert!(table.grow(1 << 58, 0, None).unwrap().is_err());
         let mut table = TableRecord::new(TableType::new(RefType::EXTERNREF, 0, None), 0, None).unwrap();
-        assert_eq!(table.grow(1 << 32, 0, None).unwrap(), None);
+        assert!(table.grow(1 << 32, 0, None).unwrap().is_err());
     }
 }

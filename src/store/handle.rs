@@ -18,8 +18,7 @@ impl StoreId {
     /// A new id.
     pub(super) fn allocate() -> StoreId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        // 64 bits last for centuries at one store a nanosecond; a wrap to 0 would still never be unsound, since `MAX` is
-        // then given to stores for ever only after all other ids were used.
+        // 64 bits last for centuries at a store a nanosecond.
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         StoreId(NonZeroU64::new(id).unwrap_or(NonZeroU64::MAX))
     }

@@ -132,6 +132,34 @@ fn a_trap_of_a_nested_call_can_be_handled_by_the_host_between() {
 }
 
 #[test]
+fn a_host_function_reached_by_a_tail_call_may_call_guests() {
+    let text = r#"
+        (module
+            (import "h" "back" (func $back (param i64 i64 i64) (result i64)))
+            (func (export "own") (param i64) (result i64) (i64.mul (local.get 0) (i64.const 3)))
+            (func $tail (param i64) (result i64)
+                (return_call $back (local.get 0) (i64.const 7) (i64.const 1)))
+            (func (export "run") (param i64) (result i64)
+                (local $a i64)
+                (local.set $a (i64.add (local.get 0) (i64.const 100)))
+                (i64.add (local.get $a) (i64.add (call $tail (local.get 0)) (local.get 0)))))
+    "#;
+    for (mode, engine) in engines() {
+        let mut linker = Linker::<()>::new(&engine);
+        linker
+            .func_wrap("h", "back", |mut caller: Caller<'_, ()>, a: i64, b: i64, c: i64| -> Result<i64> {
+                let Some(Extern::Func(own)) = caller.get_export("own") else { panic!("an export") };
+                Ok(own.typed::<i64, i64>(&caller)?.call(&mut caller, a)? + b + c)
+            })
+            .unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module(&engine, text)).unwrap();
+        let run = instance.get_typed_func::<i64, i64>(&store, "run").unwrap();
+        assert_eq!(run.call(&mut store, 5).unwrap(), 105 + 15 + 8 + 5, "{mode}");
+    }
+}
+
+#[test]
 fn a_caller_reaches_exports_memory_and_fuel() {
     let text = r#"
         (module

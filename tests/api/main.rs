@@ -1,12 +1,17 @@
 //! Behaviour of the public API, in every mode of the engine where it runs guests.
 
 mod allocations;
+mod backtraces;
 mod errors;
+mod fuel;
 mod host;
+mod instantiation;
 mod limits;
 mod linker;
 mod setup;
 mod sharing;
 mod stack;
+mod threads;
 mod typed;
 mod values;
+mod variants;

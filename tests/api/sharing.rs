@@ -212,7 +212,7 @@ fn missing_imports_are_listed_together() {
     );
     let f = Func::wrap(&mut store, || ());
     let text = Instance::new(&mut store, &module, &[f.into()]).unwrap_err().to_string();
-    assert!(text.contains("`a::m` ((memory 1))") && text.contains("`b::g` ((global i64))"), "{text}");
+    assert!(text.contains("`a::m` (memory 1)") && text.contains("`b::g` (global i64)"), "{text}");
     let all = [f.into(), f.into(), f.into(), f.into()];
     let text = Instance::new(&mut store, &module, &all).unwrap_err().to_string();
     assert!(text.contains("4 items for a module with 3 imports"), "{text}");

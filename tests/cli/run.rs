@@ -19,8 +19,8 @@ fn programs() {
             stdout: "/dat:the file\n",
             ..Case::default()
         },
-        // Without a directory: EBADF.
-        Case { args: &["run", "show.wat"], code: 8, ..Case::default() },
+        // Without a directory: ENOTDIR.
+        Case { args: &["run", "show.wat"], code: 54, ..Case::default() },
         // A module that is done when it is instantiated.
         Case { args: &["run", "silent.wat"], ..Case::default() },
         Case { args: &["run", "empty.wat"], ..Case::default() },

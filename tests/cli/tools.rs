@@ -43,13 +43,6 @@ fn wast() {
             ..Case::default()
         },
         Case {
-            args: &["wast", "broken.wast"],
-            code: 1,
-            stdout: "broken.wast: 0 passed, 1 failed\n\
-                     broken.wast:2: cannot parse the script broken.wast: unknown directive\n",
-            ..Case::default()
-        },
-        Case {
             args: &["wast", "missing.wast"],
             code: 1,
             stderr: &["error: missing.wast: "],
@@ -65,12 +58,20 @@ fn wast() {
 }
 
 #[test]
+fn a_script_that_cannot_be_parsed_fails_on_its_line() {
+    let (code, stdout, _) = output(crescendo(&["wast", "broken.wast"]), "");
+    assert_eq!(code, Some(1));
+    let expected = "broken.wast: 0 passed, 1 failed\nbroken.wast:2: cannot parse the script broken.wast: ";
+    assert!(stdout.starts_with(expected), "{stdout}");
+}
+
+#[test]
 fn inspect() {
     check(&[
         Case {
             args: &["inspect", "imports.wat"],
             stdout: "\
-size: 86 bytes, 2 of them code
+size: 79 bytes, 2 of them code
 functions: 1 imported, 1 defined, 0 with a name
 
 imports: 3
@@ -106,7 +107,7 @@ fn inspect_names_and_functions() {
         "functions: 0 imported, 11 defined, 6 with a name\n",
         "\ncustom sections: 1\n  name  ",
         "\nfunctions: 11\n  0   ",
-        "  (func (param i32 i32) (result i32))  divide\n",
+        "\n  6   7 bytes   (func (param i32 i32) (result i32))                divide\n",
     ] {
         assert!(stdout.contains(part), "{part:?} in:\n{stdout}");
     }

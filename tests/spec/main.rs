@@ -6,7 +6,8 @@
 //! `CRESCENDO_BLESS=1` in the environment the list is written anew.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{Write as _, stderr};
 use std::path::Path;
 
 use crescendo::{Config, Proposal};
@@ -98,7 +99,8 @@ fn listed() -> Skips {
 
 fn bless(skips: &Skips) {
     let mut text =
-        "# Directives of the official suite that need a proposal which the engine does not have.\n"
+        "# Directives of the official suite that need a proposal which the engine does not have, or that a\n\
+                    # later version of the specification withdrew; main.rs says more.\n"
             .to_owned();
     for ((script, line), proposal) in skips {
         let _ = writeln!(text, "{script}:{line} {proposal}");
@@ -106,8 +108,8 @@ fn bless(skips: &Skips) {
     std::fs::write(list_path(), text).expect("the list of skipped directives can be written");
 }
 
-/// Runs the whole suite under one configuration.
-fn check(mode: &str, config: &Config) {
+/// Runs the whole suite under one configuration. With `every_listed`, all that is listed has to be skipped.
+fn check(mode: &str, config: &Config, every_listed: bool) {
     let options = Options { may_miss_any: true, ..Options::default() };
     let listed = listed();
     let (mut files, mut passed) = (0, 0);
@@ -134,18 +136,22 @@ fn check(mode: &str, config: &Config) {
             }
         }
     }
-    println!("{mode}: {files} scripts, {passed} passed, {} failed, {} skipped", failures.len(), skips.len());
-    if std::env::var_os("CRESCENDO_BLESS").is_some() {
+    let (failed, skipped) = (failures.len(), skips.len());
+    // Not `println!`, which the test harness hides.
+    let _ =
+        writeln!(stderr(), "{mode}: {files} scripts, {passed} passed, {failed} failed, {skipped} skipped");
+    if every_listed && std::env::var_os("CRESCENDO_BLESS").is_some() {
         bless(&skips);
     }
-    failures.extend(differences(&listed, &skips));
+    let expected = if every_listed { &listed } else { &Skips::new() };
+    failures.extend(differences(&listed, expected, &skips));
     let count = failures.len();
     failures.truncate(PRINTED);
     assert!(failures.is_empty(), "{mode}: {count} failures\n{}", failures.join("\n"));
 }
 
-/// What differs between the list and a run.
-fn differences(listed: &Skips, skips: &Skips) -> Vec<String> {
+/// What a run skipped beyond what is listed, and what it did not skip although that is expected.
+fn differences(listed: &Skips, expected: &Skips, skips: &Skips) -> Vec<String> {
     let mut differences = Vec::new();
     for ((script, line), proposal) in skips {
         match listed.get(&(script.clone(), *line)) {
@@ -156,7 +162,7 @@ fn differences(listed: &Skips, skips: &Skips) -> Vec<String> {
             None => differences.push(format!("{script}:{line}: skipped but not listed, needs {proposal}")),
         }
     }
-    for ((script, line), proposal) in listed {
+    for ((script, line), proposal) in expected {
         if !skips.contains_key(&(script.clone(), *line)) {
             differences.push(format!(
                 "{script}:{line}: listed as needing {proposal}, but runs: take it off the list"
@@ -168,35 +174,36 @@ fn differences(listed: &Skips, skips: &Skips) -> Vec<String> {
 
 #[test]
 fn fused() {
-    check("fused", &Config::new());
+    check("fused", &Config::new(), true);
 }
 
 #[test]
 fn unfused() {
     let mut config = Config::new();
     config.fusion(false);
-    check("unfused", &config);
+    check("unfused", &config, true);
 }
 
 #[test]
 fn checked_memory() {
     let mut config = Config::new();
     config.signals_based_traps(false);
-    check("checked memory", &config);
+    check("checked memory", &config, true);
 }
 
 #[test]
 fn unfused_with_checked_memory() {
     let mut config = Config::new();
     config.fusion(false).signals_based_traps(false);
-    check("unfused, checked memory", &config);
+    check("unfused, checked memory", &config, true);
 }
 
 #[test]
 fn lazily_validated() {
     let mut config = Config::new();
     config.validation(crescendo::Validation::Lazy);
-    check("lazily validated", &config);
+    // Errors show when a function is called, so that a listed module may instantiate.
+    check("lazily validated", &config, false);
 }
 
 #[test]
@@ -209,7 +216,7 @@ fn the_list_is_compared_both_ways() {
     };
     let listed = skips(&[("a", 1, "SIMD"), ("a", 2, "GC"), ("b", 3, "GC")]);
     let found = skips(&[("a", 1, "SIMD"), ("a", 2, "SIMD"), ("c", 4, "GC")]);
-    let differences = differences(&listed, &found);
+    let differences = differences(&listed, &listed, &found);
     assert_eq!(
         differences,
         [

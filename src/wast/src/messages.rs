@@ -36,7 +36,7 @@ pub(crate) fn missing_proposal(error: &Error) -> Option<String> {
 /// Checks that `error` is a trap with the message that a script expects.
 pub(crate) fn check_trap(error: &Error, expected: &str) -> Result<(), Stop> {
     let Some(trap) = error.trap() else {
-        return Err(Stop::failed(format!("expected the trap `{expected}`, found the error: {error:#}")));
+        return Err(Stop::unexpected(&format!("expected the trap `{expected}`, found the error"), error));
     };
     let found = trap.code().message();
     if trap_matches(found, expected) {

@@ -17,9 +17,15 @@ mod values;
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod x64;
 
+use crescendo_abi::TrapCode;
 use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
+
+const _: () = assert!(
+    proof::DIVIDE_CODES[0] == TrapCode::IntegerOverflow as u8
+        && proof::DIVIDE_CODES[1] == TrapCode::IntegerDivisionByZero as u8
+);
 
 fn main() {
     for path in ["build", "src/micro.rs", "superinstructions.txt"] {

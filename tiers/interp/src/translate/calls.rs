@@ -108,8 +108,7 @@ impl<'a> Function<'a, '_> {
 
     fn reload_hot_locals(&mut self) -> Step {
         for index in self.hot_locals() {
-            let local = *self.local(index);
-            self.copy(Source::Slot(index), local.ty, Home::Hot(local.hot))?;
+            self.load_hot_local(index, Source::Slot(index))?;
         }
         Ok(())
     }

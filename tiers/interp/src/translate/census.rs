@@ -2,22 +2,35 @@
 
 use super::region::Region;
 use super::{Arena, ModuleEnv, Stop, TranslateError, TranslateOptions, attempt};
-use crate::micro::{Key, MAX_FUSED, Root};
+use crate::micro::{Key, MAX_FUSED, MicroOp, Root};
 use crescendo_module::DefinedFuncIdx;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// Weighted counts of sequences, by the text of their keys. A sequence weighs four times as much a loop level.
+/// Weighted counts of sequences of micro-operators. A sequence weighs four times as much a loop level.
+///
+/// A census first counts every sequence that a handler could run; with a set of handlers it counts those that the translator
+/// would then use.
 #[derive(Default)]
 pub struct Census {
     counts: HashMap<Vec<u32>, f64>,
     keys: HashMap<u32, Key>,
+    handlers: Option<HashSet<Vec<u32>>>,
 }
 
 /// Loop levels beyond which nothing counts more.
 const MAX_DEPTH: u32 = 4;
 
 impl Census {
-    /// Counts the sequences of a function as the translator would form them if every handler existed.
+    /// A census of the sequences that the translator would use if these handlers, in the text of their keys, and one for
+    /// each single micro-operator existed.
+    pub fn with_handlers<'a>(&self, handlers: impl Iterator<Item = &'a [String]>) -> Census {
+        let by_text: HashMap<String, u32> =
+            self.keys.iter().map(|(packed, key)| (key.text(), *packed)).collect();
+        let packed = handlers.filter_map(|keys| keys.iter().map(|key| by_text.get(key).copied()).collect());
+        Census { handlers: Some(packed.collect()), ..Census::default() }
+    }
+
+    /// Counts the sequences of a function.
     ///
     /// # Errors
     /// Those of [`super::translate`].
@@ -40,18 +53,32 @@ impl Census {
         }
         let weight = 4f64.powi(loop_depth.min(MAX_DEPTH) as i32);
         let count = region.next_inst();
+        let mut start = 0;
         let mut sequence = Vec::with_capacity(MAX_FUSED);
-        for start in 0..count {
+        while start < count {
             sequence.clear();
+            let mut longest = 1;
             for at in start..count.min(start + MAX_FUSED as u32) {
                 let key = region.key(at, start);
                 let packed = key.pack();
                 self.keys.insert(packed, key);
                 sequence.push(packed);
-                *self.counts.entry(sequence.clone()).or_default() += weight;
-                if key.op.shape().ends {
+                match &self.handlers {
+                    None => *self.counts.entry(sequence.clone()).or_default() += weight,
+                    Some(handlers) if handlers.contains(&sequence) => longest = sequence.len(),
+                    Some(_) => {}
+                }
+                // What calls Rust, or is entered or left in a way of its own, stands alone.
+                if key.op.shape().ends || matches!(key.op, MicroOp::Builtin) {
                     break;
                 }
+            }
+            if self.handlers.is_some() {
+                sequence.truncate(longest);
+                *self.counts.entry(sequence.clone()).or_default() += weight;
+                start += longest as u32;
+            } else {
+                start += 1;
             }
         }
     }

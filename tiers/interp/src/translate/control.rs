@@ -31,7 +31,7 @@ impl<'b> Function<'_, 'b> {
             let local = *self.local(index);
             if local.hot != 0 {
                 let source = if index < params { Source::Slot(index) } else { Source::Const(0) };
-                self.copy(source, local.ty, Home::Hot(local.hot))?;
+                self.load_hot_local(index, source)?;
             }
         }
         Ok(())

@@ -453,6 +453,15 @@ impl<'a, 'b> Function<'a, 'b> {
         Ok(())
     }
 
+    /// Loads a hot local into its register. Later reads of this region must see the load, not the register as a handler
+    /// that contains the load finds it.
+    pub(crate) fn load_hot_local(&mut self, index: u32, source: Source) -> Step {
+        let local = *self.local(index);
+        let value = self.copy(source, local.ty, Home::Hot(local.hot))?;
+        self.local_mut(index).def = Some((self.region_number, value));
+        Ok(())
+    }
+
     /// Before a local changes: entries that stand for its old value get a copy of it.
     fn save_readers(&mut self, index: u32) -> Step {
         while let Some(height) = self.local(index).top.checked_sub(1) {
