@@ -47,6 +47,9 @@ impl Engine {
     ///
     /// When the signal handlers that [`Config::signals_based_traps`] needs cannot be installed.
     pub fn new(config: &Config) -> Result<Engine> {
+        if let Some(feature) = crescendo_code::missing_cpu_feature() {
+            return Err(crate::error::limit!("this CPU lacks {feature}, which the interpreter needs"));
+        }
         if config.signals_based_traps {
             prepare_process()?;
         }

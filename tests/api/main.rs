@@ -8,6 +8,7 @@ mod host;
 mod instantiation;
 mod limits;
 mod linker;
+mod modules;
 mod setup;
 mod sharing;
 mod stack;

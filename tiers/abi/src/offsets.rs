@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(o.table(0), o.memory(2));
         assert_eq!(o.imported_global(0), o.table(3));
         assert_eq!(o.imported_func(0), o.imported_global(1));
-        assert!(o.defined_global(0) >= o.imported_func(5) && o.defined_global(0) % 16 == 0);
+        assert!(o.defined_global(0) >= o.imported_func(5) && o.defined_global(0).is_multiple_of(16));
         assert_eq!(o.defined_func(0), o.defined_global(4));
         assert_eq!(o.size(), o.defined_func(6));
     }

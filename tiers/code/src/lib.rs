@@ -14,6 +14,7 @@
 //! | [`Reservation`] | a range of address space, committed page by page |
 //! | [`ValueStack`] | the stack of interpreted frames |
 //! | [`native_stack_bounds`] | where the calling thread's native stack ends |
+//! | [`missing_cpu_feature`] | whether this machine can run the handlers |
 //! | [`page_size`] | the granularity of all of this |
 
 mod reservation;
@@ -23,6 +24,9 @@ mod trap;
 mod value_stack;
 
 pub use reservation::Reservation;
-pub use sys::{StackBounds, ensure_thread_ready, install_trap_handlers, native_stack_bounds, page_size};
+pub use sys::{
+    StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, native_stack_bounds,
+    page_size,
+};
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

@@ -75,6 +75,9 @@ const ALIGNMENT: usize = 16;
 /// A sequence of micro-operators under a root.
 type Sequence = (Root, Vec<Key>);
 
+/// What makes two handlers one: the code, and offset, trap code and micro-operator of each trap.
+type Identity = (Vec<u8>, Vec<(u32, u8, u8)>);
+
 /// Everything that the crate links.
 pub struct Table {
     pub text: Vec<u8>,
@@ -99,7 +102,7 @@ impl Table {
         let mut text = Vec::new();
         let mut rows = Vec::new();
         let mut places = Vec::new();
-        let mut seen: HashMap<(Vec<u8>, Vec<(u32, u8, u8)>), u32> = HashMap::new();
+        let mut seen: HashMap<Identity, u32> = HashMap::new();
         for (handler, entry) in compiled {
             let traps: Vec<(u32, u8, u8)> = (handler.traps.iter())
                 .map(|(at, code, micro_op)| (*at - entry as u32, *code as u8, *micro_op))

@@ -25,5 +25,5 @@ mod translate;
 pub use bytecode::Bytecode;
 pub use disas::disassemble;
 pub use run::{RawFrame, host_entry, run, untranslated_entry, walk};
-pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text};
+pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
 pub use translate::{Arena, Census, ModuleEnv, TranslateError, TranslateOptions, Variant, translate};

@@ -235,9 +235,9 @@ pub unsafe fn run(
 ) -> ExitStatus {
     // SAFETY: the record is alive.
     let VmFuncRef { entry: ip, context, .. } = unsafe { record.read() };
+    let memories = context.wrapping_byte_add(VmContext::MEMORIES as usize).cast::<*mut VmMemory>();
     // SAFETY: an instance's context points to at least one memory.
-    let memory: *mut VmMemory =
-        unsafe { context.byte_add(VmContext::MEMORIES as usize).cast::<*mut VmMemory>().read() };
+    let memory = unsafe { memories.read() };
     // SAFETY: the store is alive and used by this thread only.
     let outer = unsafe { store.read() };
     let mut transition = VmTransition {
@@ -326,7 +326,7 @@ pub unsafe fn walk(
             // SAFETY: the frame is alive and its record is there.
             let record = unsafe { frame.fp.cast::<u8>().add(slot as usize * SLOT_SIZE) };
             // SAFETY: a record has a return ip, a caller's fp and, across contexts, two words more.
-            let word = |offset: i32| unsafe { record.add(offset as usize).cast::<u64>().read() };
+            let word = |offset: i32| unsafe { record.wrapping_add(offset as usize).cast::<u64>().read() };
             let mut return_ip = std::ptr::with_exposed_provenance::<u8>(word(RECORD_RETURN_IP) as usize);
             frame.fp = std::ptr::with_exposed_provenance_mut(word(RECORD_CALLER_FP) as usize);
             if return_ip == return_switch_cell() {

@@ -113,6 +113,15 @@ pub(crate) fn listing() -> &'static HashMap<Handler, Vec<Key>> {
     })
 }
 
+/// Every handler's offset in the text and its micro-operators, by offset: for tools that read profiles.
+pub fn handlers() -> Vec<(u32, String)> {
+    let text = |keys: &Vec<Key>| keys.iter().map(Key::text).collect::<Vec<_>>().join(" ");
+    let mut handlers: Vec<(u32, String)> =
+        listing().iter().map(|(handler, keys)| (handler.0, text(keys))).collect();
+    handlers.sort();
+    handlers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,3 +25,8 @@ pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
     machine.uc_mcontext.pc = landing.pc as u64;
     machine.uc_mcontext.sp = landing.sp as u64;
 }
+
+/// A CPU feature that handlers use and this machine does not have. The baseline is ARMv8.0-A, which every machine has.
+pub fn missing_cpu_feature() -> Option<&'static str> {
+    None
+}

@@ -25,3 +25,16 @@ pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
     machine.uc_mcontext.gregs[REG_RIP as usize] = landing.pc as libc::greg_t;
     machine.uc_mcontext.gregs[REG_RSP as usize] = landing.sp as libc::greg_t;
 }
+
+/// A CPU feature that handlers use and this machine does not have. The baseline is x86-64-v2.
+pub fn missing_cpu_feature() -> Option<&'static str> {
+    let has = [
+        ("cmpxchg16b", std::is_x86_feature_detected!("cmpxchg16b")),
+        ("popcnt", std::is_x86_feature_detected!("popcnt")),
+        ("sse3", std::is_x86_feature_detected!("sse3")),
+        ("ssse3", std::is_x86_feature_detected!("ssse3")),
+        ("sse4.1", std::is_x86_feature_detected!("sse4.1")),
+        ("sse4.2", std::is_x86_feature_detected!("sse4.2")),
+    ];
+    has.into_iter().find(|(_, present)| !present).map(|(name, _)| name)
+}

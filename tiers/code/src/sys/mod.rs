@@ -23,6 +23,7 @@ mod pages;
 mod signals;
 
 pub use alternate_stack::ensure_thread_ready;
+pub use machine::missing_cpu_feature;
 pub use native_stack::{StackBounds, native_stack_bounds};
 pub use pages::page_size;
 pub(crate) use pages::{Access, Mapping};

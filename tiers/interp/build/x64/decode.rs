@@ -458,7 +458,7 @@ impl Decoder<'_> {
                 }
                 self.inst.nop = true;
             }
-            0x40..=0x4f => self.to_reg(None)?,
+            0x40..=0x4f => self.reg_from(None)?,
             0x80..=0x8f => self.inst.flow = Flow::Branch(self.branch_target(4)?),
             0x90..=0x9f => {
                 let m = self.modrm()?;
@@ -485,7 +485,7 @@ impl Decoder<'_> {
                     return self.unknown();
                 }
             }
-            0xaf => self.to_reg(None)?,
+            0xaf => self.reg_from(None)?,
             0xb0 | 0xb1 | 0xc0 | 0xc1 => {
                 let size = self.size_by(opcode)?;
                 let m = self.modrm()?;
@@ -497,12 +497,12 @@ impl Decoder<'_> {
                     self.mention(RAX, Use::Update);
                 }
             }
-            0xb6 | 0xbe => self.to_reg(Some(1))?,
-            0xb7 | 0xbf => self.to_reg(Some(2))?,
+            0xb6 | 0xbe => self.reg_from(Some(1))?,
+            0xb7 | 0xbf => self.reg_from(Some(2))?,
             // popcnt; bsf and bsr, but not tzcnt and lzcnt, which the baseline lacks.
             0xb8 if self.repeat == 0xf3 && !self.opsize => {
                 self.repeat_used = true;
-                self.to_reg(None)?;
+                self.reg_from(None)?;
             }
             0xba => {
                 let size = self.size()?;
@@ -513,7 +513,7 @@ impl Decoder<'_> {
                 self.rm(m.rm, size, Use::Read)?;
                 self.signed(1).map(drop)?;
             }
-            0xbc | 0xbd => self.to_reg(None)?,
+            0xbc | 0xbd => self.reg_from(None)?,
             0xc7 => {
                 let m = self.modrm()?;
                 let Rm::Mem(mem) = m.rm else { return self.unknown() };
@@ -538,7 +538,7 @@ impl Decoder<'_> {
     }
 
     /// An integer register from a register or memory, of the same size or of the one given.
-    fn to_reg(&mut self, source: Option<u8>) -> Result<(), DecodeError> {
+    fn reg_from(&mut self, source: Option<u8>) -> Result<(), DecodeError> {
         let size = self.size()?;
         let m = self.modrm()?;
         self.rm(m.rm, source.unwrap_or(size), Use::Read)?;

@@ -48,8 +48,11 @@ use Width::{Bytes, Loose, Wide};
 /// No mandatory prefix.
 pub const NP: u8 = 0;
 
-/// Float and vector instructions: map, mandatory prefix, opcodes, operands, size in memory, has an 8-bit immediate.
-pub const VECTOR: &[(Map, u8, &[u8], Form, Width, bool)] = &[
+/// Map, mandatory prefix, opcodes, operands, size in memory, has an 8-bit immediate.
+pub type Row = (Map, u8, &'static [u8], Form, Width, bool);
+
+/// Float and vector instructions.
+pub const VECTOR: &[Row] = &[
     (M0f, NP, &[0x10], V, Loose, false),
     (M0f, 0x66, &[0x10], V, Loose, false),
     (M0f, 0xf3, &[0x10], V, Bytes(4), false),

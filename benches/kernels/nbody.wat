@@ -1,0 +1,90 @@
+;; Five bodies under gravity for n steps, seven f64 a body (position, velocity, mass) in memory; answers the energy.
+(module
+  (memory (export "memory") 1)
+  (func $body (param $at i32)
+    (param $x f64) (param $y f64) (param $z f64) (param $vx f64) (param $vy f64) (param $vz f64) (param $mass f64)
+    (f64.store (local.get $at) (local.get $x))
+    (f64.store offset=8 (local.get $at) (local.get $y))
+    (f64.store offset=16 (local.get $at) (local.get $z))
+    (f64.store offset=24 (local.get $at) (local.get $vx))
+    (f64.store offset=32 (local.get $at) (local.get $vy))
+    (f64.store offset=40 (local.get $at) (local.get $vz))
+    (f64.store offset=48 (local.get $at) (local.get $mass)))
+  (func $init
+    (call $body (i32.const 0) (f64.const 0) (f64.const 0) (f64.const 0)
+      (f64.const -0.0004) (f64.const -0.0027) (f64.const 0.00002) (f64.const 39.5))
+    (call $body (i32.const 56) (f64.const 4.84) (f64.const -1.16) (f64.const -0.10)
+      (f64.const 0.61) (f64.const 2.81) (f64.const -0.02) (f64.const 0.0377))
+    (call $body (i32.const 112) (f64.const 8.34) (f64.const 4.12) (f64.const -0.40)
+      (f64.const -1.01) (f64.const 1.82) (f64.const 0.0084) (f64.const 0.0113))
+    (call $body (i32.const 168) (f64.const 12.89) (f64.const -15.11) (f64.const -0.22)
+      (f64.const 1.08) (f64.const 0.87) (f64.const -0.011) (f64.const 0.0017))
+    (call $body (i32.const 224) (f64.const 15.38) (f64.const -25.92) (f64.const 0.18)
+      (f64.const 0.98) (f64.const 0.59) (f64.const -0.035) (f64.const 0.002)))
+  (func $advance (param $dt f64)
+    (local $i i32) (local $j i32) (local $dx f64) (local $dy f64) (local $dz f64)
+    (local $square f64) (local $pull f64) (local $mine f64) (local $other f64)
+    (loop $first
+      (local.set $j (i32.add (local.get $i) (i32.const 56)))
+      (block $paired
+        (loop $second
+          (br_if $paired (i32.ge_u (local.get $j) (i32.const 280)))
+          (local.set $dx (f64.sub (f64.load (local.get $i)) (f64.load (local.get $j))))
+          (local.set $dy (f64.sub (f64.load offset=8 (local.get $i)) (f64.load offset=8 (local.get $j))))
+          (local.set $dz (f64.sub (f64.load offset=16 (local.get $i)) (f64.load offset=16 (local.get $j))))
+          (local.set $square
+            (f64.add
+              (f64.add (f64.mul (local.get $dx) (local.get $dx)) (f64.mul (local.get $dy) (local.get $dy)))
+              (f64.mul (local.get $dz) (local.get $dz))))
+          (local.set $pull
+            (f64.div (local.get $dt) (f64.mul (local.get $square) (f64.sqrt (local.get $square)))))
+          (local.set $mine (f64.mul (f64.load offset=48 (local.get $i)) (local.get $pull)))
+          (local.set $other (f64.mul (f64.load offset=48 (local.get $j)) (local.get $pull)))
+          (f64.store offset=24 (local.get $i)
+            (f64.sub (f64.load offset=24 (local.get $i)) (f64.mul (local.get $dx) (local.get $other))))
+          (f64.store offset=32 (local.get $i)
+            (f64.sub (f64.load offset=32 (local.get $i)) (f64.mul (local.get $dy) (local.get $other))))
+          (f64.store offset=40 (local.get $i)
+            (f64.sub (f64.load offset=40 (local.get $i)) (f64.mul (local.get $dz) (local.get $other))))
+          (f64.store offset=24 (local.get $j)
+            (f64.add (f64.load offset=24 (local.get $j)) (f64.mul (local.get $dx) (local.get $mine))))
+          (f64.store offset=32 (local.get $j)
+            (f64.add (f64.load offset=32 (local.get $j)) (f64.mul (local.get $dy) (local.get $mine))))
+          (f64.store offset=40 (local.get $j)
+            (f64.add (f64.load offset=40 (local.get $j)) (f64.mul (local.get $dz) (local.get $mine))))
+          (local.set $j (i32.add (local.get $j) (i32.const 56)))
+          (br $second)))
+      (local.set $i (i32.add (local.get $i) (i32.const 56)))
+      (br_if $first (i32.lt_u (local.get $i) (i32.const 280))))
+    (local.set $i (i32.const 0))
+    (loop $move
+      (f64.store (local.get $i)
+        (f64.add (f64.load (local.get $i)) (f64.mul (local.get $dt) (f64.load offset=24 (local.get $i)))))
+      (f64.store offset=8 (local.get $i)
+        (f64.add (f64.load offset=8 (local.get $i)) (f64.mul (local.get $dt) (f64.load offset=32 (local.get $i)))))
+      (f64.store offset=16 (local.get $i)
+        (f64.add (f64.load offset=16 (local.get $i)) (f64.mul (local.get $dt) (f64.load offset=40 (local.get $i)))))
+      (local.set $i (i32.add (local.get $i) (i32.const 56)))
+      (br_if $move (i32.lt_u (local.get $i) (i32.const 280)))))
+  (func $speed_squared (param $at i32) (result f64)
+    (f64.add
+      (f64.add
+        (f64.mul (f64.load offset=24 (local.get $at)) (f64.load offset=24 (local.get $at)))
+        (f64.mul (f64.load offset=32 (local.get $at)) (f64.load offset=32 (local.get $at))))
+      (f64.mul (f64.load offset=40 (local.get $at)) (f64.load offset=40 (local.get $at)))))
+  (func (export "run") (param $n i32) (result f64)
+    (local $at i32) (local $energy f64)
+    (call $init)
+    (loop $next
+      (call $advance (f64.const 0.01))
+      (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+    (loop $add
+      (local.set $energy
+        (f64.add
+          (local.get $energy)
+          (f64.mul
+            (f64.mul (f64.const 0.5) (f64.load offset=48 (local.get $at)))
+            (call $speed_squared (local.get $at)))))
+      (local.set $at (i32.add (local.get $at) (i32.const 56)))
+      (br_if $add (i32.lt_u (local.get $at) (i32.const 280))))
+    (local.get $energy)))

@@ -1,0 +1,100 @@
+//! What is run: the kernels of `benches/kernels` and the programs of `tests/programs`, each as a [`Case`].
+//!
+//! Read at run time from the source tree, so that a kernel can be changed without a build.
+
+use crate::Result;
+use std::path::{Path, PathBuf};
+
+/// A module and what to do with it.
+pub struct Case {
+    /// The name in tables.
+    pub name: String,
+    /// The module in the binary format.
+    pub wasm: Vec<u8>,
+    /// How it is started.
+    pub start: Start,
+}
+
+/// How a case is started.
+pub enum Start {
+    /// The export `run` is called with a number.
+    Kernel {
+        /// The argument, in the type that the export takes.
+        argument: i64,
+    },
+    /// The export `_start` is called, with WASI.
+    Program {
+        /// The arguments after the program's name.
+        args: &'static [&'static str],
+        /// What the program can read.
+        stdin: Vec<u8>,
+        /// What the program must write.
+        stdout: Vec<u8>,
+    },
+}
+
+/// Names and arguments. An argument makes Wasmi 2.0 take 0.1 s to 0.3 s on a machine of 2024.
+const KERNELS: [(&str, i64); 17] = [
+    ("fib", 32),
+    ("mutual", 150),
+    ("sieve", 4_000_000),
+    ("matrix", 200),
+    ("indirect", 10_000_000),
+    ("hash", 100),
+    ("sha256", 20_000),
+    ("nbody", 100_000),
+    ("collatz", 200_000),
+    ("copy", 200),
+    ("search", 200),
+    ("sort", 200_000),
+    ("switch", 500_000),
+    ("globals", 4_000_000),
+    ("select", 5_000_000),
+    ("mandelbrot", 300),
+    ("list", 5_000),
+];
+
+/// Names, arguments, what is read and what must be written, the last two as files of `tests/programs`.
+const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
+    ("sqlite", &[], Some("workloads/sql100k.sql"), "expected/sql100k.txt"),
+    ("lua", &[], Some("workloads/kernels.lua"), "expected/kernels.txt"),
+    ("quickjs", &[], Some("workloads/suite.js"), "expected/suite.txt"),
+    ("bzip2", &["selftest", "2000000"], None, "expected/bzip2.txt"),
+];
+
+/// The kernels whose names contain one of the filters; all of them without a filter.
+pub fn kernels(filters: &[String]) -> Result<Vec<Case>> {
+    let wanted = KERNELS.iter().filter(|(name, _)| matches(name, filters));
+    wanted
+        .map(|&(name, argument)| {
+            let wasm = wat::parse_file(root().join(format!("benches/kernels/{name}.wat")))?;
+            Ok(Case { name: name.to_string(), wasm, start: Start::Kernel { argument } })
+        })
+        .collect()
+}
+
+/// The programs whose names contain one of the filters; all of them without a filter.
+pub fn programs(filters: &[String]) -> Result<Vec<Case>> {
+    let wanted = PROGRAMS.iter().filter(|(name, ..)| matches(name, filters));
+    wanted
+        .map(|&(name, args, stdin, stdout)| {
+            let stdin = stdin.map_or(Ok(Vec::new()), read)?;
+            let start = Start::Program { args, stdin, stdout: read(stdout)? };
+            Ok(Case { name: name.to_string(), wasm: read(&format!("{name}.wasm"))?, start })
+        })
+        .collect()
+}
+
+fn matches(name: &str, filters: &[String]) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
+}
+
+fn read(path: &str) -> Result<Vec<u8>> {
+    let path = root().join("tests/programs").join(path);
+    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+/// The root of the source tree.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,77 @@
+//! The engines that are compared, behind one trait: [`Peer`].
+//!
+//! | module | engine |
+//! |---|---|
+//! | [`crescendo`] | this one |
+//! | [`wasmi`] | Wasmi 2.0 |
+
+pub mod crescendo;
+pub mod wasmi;
+
+use crate::Result;
+use crate::cases::Case;
+use std::time::{Duration, Instant};
+
+/// Stack for guests, in bytes, in both engines: enough for all cases.
+const STACK: usize = 16 << 20;
+
+/// An engine.
+pub trait Peer {
+    /// The name in tables.
+    const NAME: &str;
+    /// A loaded module.
+    type Module;
+
+    /// Loads a module: validates it whole and translates nothing yet.
+    fn load(wasm: &[u8]) -> Result<Self::Module>;
+
+    /// Runs a case in a new store and instance, and takes the time of the call alone.
+    fn run(module: &Self::Module, case: &Case) -> Result<Outcome>;
+}
+
+/// What a run left, and how long the call took.
+pub struct Outcome {
+    /// How long the call took.
+    pub elapsed: Duration,
+    /// What can be compared.
+    pub end: End,
+}
+
+/// What a run left.
+#[derive(PartialEq, Eq)]
+pub struct End {
+    /// The bits of a kernel's result, or the exit code of a program.
+    pub result: u64,
+    /// What the program wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// What the program wrote to stderr.
+    pub stderr: Vec<u8>,
+    /// The whole memory that is exported as `memory`; empty without one.
+    pub memory: Vec<u8>,
+}
+
+impl End {
+    /// Where two runs differ, if they do.
+    pub fn difference(&self, other: &End) -> Option<&'static str> {
+        if self.result != other.result {
+            Some("results")
+        } else if self.stdout != other.stdout {
+            Some("stdout")
+        } else if self.stderr != other.stderr {
+            Some("stderr")
+        } else if self.memory.len() != other.memory.len() {
+            Some("sizes of memory")
+        } else if self.memory != other.memory {
+            Some("memory")
+        } else {
+            None
+        }
+    }
+}
+
+/// What a call answers and the time that it took.
+fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
+    let start = Instant::now();
+    let result = call();
+    (result, start.elapsed())
+}

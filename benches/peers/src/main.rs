@@ -1,0 +1,98 @@
+//! Runs the same modules in this engine and in Wasmi, side by side in one process, and compares speed, output and memory.
+//!
+//! `peers [--repetitions N] [--no-loading] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts of names of cases.
+//! Ends with 1 when the engines differ in a result, in what a program prints, or in a byte of the final memory.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cases`] | the kernels and programs |
+//! | [`engines`] | the engines behind one trait |
+//! | [`wasi`] | what programs see of the world |
+//! | [`measure`] | turns, medians, ratios |
+//! | [`loading`] | costs of loading and translating |
+//! | [`report`] | the tables |
+
+mod cases;
+mod engines;
+mod loading;
+mod measure;
+mod report;
+mod wasi;
+
+use engines::crescendo::Crescendo;
+use engines::wasmi::Wasmi;
+use measure::Comparison;
+use std::process::ExitCode;
+
+/// Errors end the program with their message.
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+const USAGE: &str = "peers [--repetitions N] [--no-loading] [FILTER…]";
+
+struct Options {
+    repetitions: usize,
+    loading: bool,
+    filters: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match options(std::env::args().skip(1)).and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            eprintln!("error: the engines differ");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
+    let mut options = Options { repetitions: 11, loading: true, filters: Vec::new() };
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--repetitions" => {
+                let number = args.next().and_then(|number| number.parse().ok());
+                options.repetitions = number.filter(|number| *number > 0).ok_or(USAGE)?;
+            }
+            "--no-loading" => options.loading = false,
+            _ if arg.starts_with('-') => return Err(USAGE.into()),
+            _ => options.filters.push(arg),
+        }
+    }
+    Ok(options)
+}
+
+/// Answers whether the engines agree everywhere.
+fn run(options: &Options) -> Result<bool> {
+    let kernels = cases::kernels(&options.filters)?;
+    let programs = cases::programs(&options.filters)?;
+    if kernels.is_empty() && programs.is_empty() {
+        return Err("no case has such a name".into());
+    }
+    report::environment(options.repetitions);
+    let compare = |cases: &[cases::Case]| -> Result<Vec<Comparison>> {
+        let compare = |case: &cases::Case| {
+            eprintln!("running {}", case.name);
+            measure::compare::<Wasmi, Crescendo>(case, options.repetitions)
+        };
+        cases.iter().map(compare).collect()
+    };
+    let kernel_results = compare(&kernels)?;
+    report::comparisons("kernel", &kernel_results);
+    let program_results = compare(&programs)?;
+    report::comparisons("program", &program_results);
+    let all = || kernel_results.iter().chain(&program_results);
+    println!("Geometric mean of all: {:.2}.\n", measure::geometric_mean(all()));
+    if options.loading {
+        let loadings = programs.iter().map(|program| {
+            eprintln!("loading {}", program.name);
+            loading::measure(program, options.repetitions)
+        });
+        report::loadings(&loadings.collect::<Result<Vec<_>>>()?);
+        report::handlers();
+    }
+    Ok(all().all(|case| case.difference.is_none()))
+}

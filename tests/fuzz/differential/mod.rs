@@ -1,0 +1,329 @@
+//! One module, many engines: what a module does is written down and compared.
+//!
+//! [`Script`] is a module with the calls to make, [`Observation`] what came of it: results, traps, memories, globals, what the
+//! host was called with. [`ours`] runs a script in the modes of Crescendo, [`peer`] in wasmi; the fuzzing program beside this
+//! adds wasmtime. [`check`] is the whole comparison of one script. Modules come from [`generator`] and [`smith`].
+//!
+//! This folder is compiled into two programs: the robustness tests of the root crate and the fuzzing program.
+
+pub mod generator;
+pub mod ours;
+pub mod peer;
+pub mod smith;
+
+use generator::Random;
+use std::fmt;
+
+/// Fuel of a call in Crescendo.
+pub const FUEL: u64 = 3_000_000;
+/// Fuel of a call in other engines: enough for whatever [`FUEL`] is enough for.
+pub const PEER_FUEL: u64 = 300_000_000;
+
+/// A value that leaves or enters a guest. NaNs of a type are equal; of references only null is told apart.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// A 32 bit integer.
+    I32(i32),
+    /// A 64 bit integer.
+    I64(i64),
+    /// The bits of a 32 bit float.
+    F32(u32),
+    /// The bits of a 64 bit float.
+    F64(u64),
+    /// A function reference, null or not.
+    Func(bool),
+    /// An external reference, null or not.
+    Extern(bool),
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Value {
+    /// Tag and bits, all NaNs alike.
+    fn key(&self) -> (u8, u64) {
+        match *self {
+            Value::I32(value) => (0, u64::from(value as u32)),
+            Value::I64(value) => (1, value as u64),
+            Value::F32(bits) if f32::from_bits(bits).is_nan() => (2, u64::MAX),
+            Value::F32(bits) => (2, u64::from(bits)),
+            Value::F64(bits) if f64::from_bits(bits).is_nan() => (3, u64::MAX),
+            Value::F64(bits) => (3, bits),
+            Value::Func(null) => (4, u64::from(null)),
+            Value::Extern(null) => (5, u64::from(null)),
+        }
+    }
+}
+
+/// The types of values that can cross.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    I32,
+    I64,
+    F32,
+    F64,
+    Func,
+    Extern,
+}
+
+/// Why a call did not return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Stop {
+    Unreachable,
+    MemoryOutOfBounds,
+    TableOutOfBounds,
+    NullElement,
+    SignatureMismatch,
+    IntegerOverflow,
+    DivisionByZero,
+    BadConversion,
+    NullReference,
+    StackOverflow,
+    OutOfFuel,
+    /// Anything else, with its message.
+    Other(String),
+}
+
+/// What came of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallRecord {
+    /// Its results.
+    pub outcome: Result<Vec<Value>, Stop>,
+    /// The fuel that was left.
+    pub fuel: Option<u64>,
+    /// Function index and module offset of each frame at a trap, innermost first.
+    pub frames: Vec<(u32, Option<usize>)>,
+}
+
+/// The contents of a memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Contents(pub Vec<u8>);
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// What a module did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Making the instance, with its start function.
+    pub start: CallRecord,
+    /// The calls of the script, up to one that ran out of fuel or stack.
+    pub calls: Vec<CallRecord>,
+    /// Exported memories by name, as they were at the end.
+    pub memories: Vec<(String, Contents)>,
+    /// Exported globals.
+    pub globals: Vec<(String, Value)>,
+    /// Lengths of exported tables, and which elements are null.
+    pub tables: Vec<(String, Vec<bool>)>,
+    /// A digest of all calls of host functions.
+    pub host: u64,
+}
+
+/// A module and the calls to make.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The binary.
+    pub wasm: Vec<u8>,
+    /// Whether engines without typed function references can run it.
+    pub common: bool,
+    /// Exports to call, with arguments.
+    pub calls: Vec<(String, Vec<Value>)>,
+}
+
+/// Arguments for a function, from edges.
+pub fn arguments(kinds: &[Kind], random: &mut Random) -> Vec<Value> {
+    kinds
+        .iter()
+        .map(|kind| match kind {
+            Kind::I32 => Value::I32(random.interesting() as i32),
+            Kind::I64 => Value::I64(random.interesting() as i64),
+            Kind::F32 => Value::F32(random.interesting_f32()),
+            Kind::F64 => Value::F64(random.interesting_f64()),
+            Kind::Func => Value::Func(true),
+            Kind::Extern => Value::Extern(true),
+        })
+        .collect()
+}
+
+/// What host functions do in every engine: results that depend on the arguments, and a digest of all calls.
+pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[Kind]) -> Vec<Value> {
+    let mut mix = |word: u64| {
+        *digest = (*digest ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        *digest
+    };
+    for byte in name.bytes() {
+        mix(byte.into());
+    }
+    for argument in arguments {
+        let (tag, bits) = argument.key();
+        mix(tag.into());
+        mix(bits);
+    }
+    results
+        .iter()
+        .map(|kind| {
+            let bits = mix(7);
+            match kind {
+                Kind::I32 => Value::I32(bits as i32),
+                Kind::I64 => Value::I64(bits as i64),
+                Kind::F32 => Value::F32(f32::from(bits as i16).to_bits()),
+                Kind::F64 => Value::F64(f64::from(bits as i32).to_bits()),
+                Kind::Func => Value::Func(true),
+                Kind::Extern => Value::Extern(true),
+            }
+        })
+        .collect()
+}
+
+/// How a comparison ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// All agree. How many calls came to their end, and how many trapped.
+    Same {
+        /// Calls with results.
+        returned: usize,
+        /// Calls with a trap.
+        trapped: usize,
+    },
+    /// There was nothing to compare: the reason.
+    Skipped(String),
+    /// Two engines disagree: which, and about what.
+    Different(String),
+}
+
+/// Another engine to compare with.
+pub type Peer<'a> = (&'a str, &'a dyn Fn(&Script) -> Result<Observation, String>);
+
+/// Runs the script in all modes of Crescendo and in the peers.
+pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdict {
+    let (first_name, first_mode) = &modes.fueled[0];
+    let mut script = script.clone();
+    let mut first = match ours::run(first_mode, &script) {
+        Ok(first) => first,
+        Err(reason) => return Verdict::Skipped(reason),
+    };
+    let ended_by = |observation: &Observation, stop: Stop| {
+        observation.calls.last().unwrap_or(&observation.start).outcome == Err(stop)
+    };
+    if ended_by(&first, Stop::StackOverflow) {
+        // Frames differ in size between modes and engines, so this call shows nothing.
+        let Some(kept) = first.calls.len().checked_sub(1) else {
+            return Verdict::Skipped("the start function overflows the stack".to_string());
+        };
+        script.calls.truncate(kept);
+        match ours::run(first_mode, &script) {
+            Ok(again) => first = again,
+            Err(reason) => return Verdict::Different(format!("{first_name} runs once: {reason}")),
+        }
+    } else {
+        script.calls.truncate(first.calls.len());
+    }
+    for (name, mode) in &modes.fueled[1..] {
+        match ours::run(mode, &script) {
+            Ok(other) => {
+                if let Some(difference) = difference(&first, &other, true) {
+                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
+                }
+            }
+            Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
+        }
+    }
+    let same = Verdict::Same {
+        returned: first.calls.iter().filter(|call| call.outcome.is_ok()).count(),
+        trapped: first.calls.iter().filter(|call| call.outcome.is_err()).count(),
+    };
+    if ended_by(&first, Stop::OutOfFuel) {
+        // Without fuel, or with another engine's, that call has another end.
+        let Some(kept) = first.calls.len().checked_sub(1) else { return same };
+        script.calls.truncate(kept);
+        match ours::run(first_mode, &script) {
+            Ok(again) => first = again,
+            Err(reason) => return Verdict::Different(format!("{first_name} runs once: {reason}")),
+        }
+    }
+    for (name, mode) in &modes.unfueled {
+        match ours::run(mode, &script) {
+            Ok(other) => {
+                if let Some(difference) = difference(&first, &other, false) {
+                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
+                }
+            }
+            Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
+        }
+    }
+    for (name, run) in peers {
+        match run(&script) {
+            Ok(other) => {
+                if ended_by(&other, Stop::OutOfFuel) || ended_by(&other, Stop::StackOverflow) {
+                    continue;
+                }
+                if let Some(difference) = difference(&first, &other, false) {
+                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
+                }
+            }
+            // The peer does not know a proposal, or it has other limits.
+            Err(reason) => {
+                if script.common {
+                    return Verdict::Skipped(format!("{name}: {reason}"));
+                }
+            }
+        }
+    }
+    same
+}
+
+/// What two observations disagree about. Fuel and frames count only in `detail`, if both know frames.
+fn difference(one: &Observation, other: &Observation, detail: bool) -> Option<String> {
+    let call = |place: String, one: &CallRecord, other: &CallRecord| {
+        if one.outcome != other.outcome {
+            return Some(format!("{place}: {:?} and {:?}", one.outcome, other.outcome));
+        }
+        if detail && one.fuel != other.fuel {
+            return Some(format!("{place}: fuel {:?} and {:?}", one.fuel, other.fuel));
+        }
+        let known = !one.frames.is_empty() && !other.frames.is_empty();
+        if (detail || known) && one.frames != other.frames {
+            return Some(format!("{place}: frames {:?} and {:?}", one.frames, other.frames));
+        }
+        None
+    };
+    if let Some(difference) = call("start".to_string(), &one.start, &other.start) {
+        return Some(difference);
+    }
+    for (at, (one, other)) in one.calls.iter().zip(&other.calls).enumerate() {
+        if let Some(difference) = call(format!("call {at}"), one, other) {
+            return Some(difference);
+        }
+    }
+    if one.calls.len() != other.calls.len() {
+        return Some(format!("{} and {} calls", one.calls.len(), other.calls.len()));
+    }
+    for ((name, one), (_, other)) in one.memories.iter().zip(&other.memories) {
+        if one != other {
+            let at = one.0.iter().zip(&other.0).position(|(one, other)| one != other);
+            return Some(match at {
+                Some(at) => format!(
+                    "memory {name} at {at}: {:02x?} and {:02x?}",
+                    &one.0[at..one.0.len().min(at + 8)],
+                    &other.0[at..other.0.len().min(at + 8)]
+                ),
+                None => format!("memory {name}: {one:?} and {other:?}"),
+            });
+        }
+    }
+    if one.globals != other.globals {
+        return Some(format!("globals {:?} and {:?}", one.globals, other.globals));
+    }
+    if one.tables != other.tables {
+        return Some("tables".to_string());
+    }
+    (one.host != other.host).then(|| "calls of host functions".to_string())
+}

@@ -1,0 +1,67 @@
+//! Modules of wasm-smith, with exactly the proposals that Crescendo has.
+//!
+//! wasm-smith makes typed function references only together with garbage collection, so these come from the project's own
+//! generator alone.
+
+use super::generator::Random;
+use arbitrary::Unstructured;
+use wasm_smith::{Config, Module};
+
+/// What modules may import: functions, so that every engine can have the same.
+const IMPORTS: &str = r#"(module
+    (import "host" "a" (func (param i32)))
+    (import "host" "b" (func (param i64 f64) (result i32)))
+    (import "host" "c" (func (param f32) (result f32 i64)))
+    (import "host" "d" (func (result f64)))
+    (import "host" "e" (func (param externref) (result externref))))"#;
+
+/// The module of a seed, or nothing if its bytes make none.
+pub fn module(seed: u64) -> Option<Vec<u8>> {
+    let mut random = Random::new(seed ^ 0x5317);
+    let mut bytes = Vec::new();
+    for _ in 0..random.between(64, 640) {
+        bytes.extend_from_slice(&random.bits().to_le_bytes());
+    }
+    let imports = wat::parse_str(IMPORTS).expect("the text is well-formed");
+    let config = Config {
+        available_imports: random.chance(50).then_some(imports),
+        max_imports: 6,
+        min_funcs: 1,
+        max_funcs: 12,
+        max_instructions: random.between(20, 400),
+        max_memories: 3,
+        max_memory32_bytes: 1 << 18,
+        max_memory64_bytes: 1 << 18,
+        memory_max_size_required: true,
+        max_tables: 3,
+        max_table_elements: 500,
+        table_max_size_required: true,
+        max_data_segments: 10,
+        max_element_segments: 10,
+        export_everything: true,
+        canonicalize_nans: true,
+        // In half the modules, so that calls get far.
+        disallow_traps: random.chance(50),
+        bulk_memory_enabled: true,
+        reference_types_enabled: true,
+        multi_value_enabled: true,
+        tail_call_enabled: true,
+        extended_const_enabled: true,
+        memory64_enabled: true,
+        saturating_float_to_int_enabled: true,
+        sign_extension_ops_enabled: true,
+        simd_enabled: false,
+        relaxed_simd_enabled: false,
+        exceptions_enabled: false,
+        threads_enabled: false,
+        shared_everything_threads_enabled: false,
+        gc_enabled: false,
+        custom_descriptors_enabled: false,
+        custom_page_sizes_enabled: false,
+        compact_imports_enabled: false,
+        wide_arithmetic_enabled: false,
+        ..Config::default()
+    };
+    let module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
+    Some(module.to_bytes())
+}
