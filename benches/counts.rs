@@ -3,6 +3,8 @@
 //! Loading and translating `lua.wasm`, the interpreter's loop on kernels of `benches/kernels`, and calls over the border between
 //! host and guest. Counts are of one thread: validation runs on the calling thread here.
 
+#![expect(missing_docs, reason = "the macros of iai-callgrind make public items without documentation")]
+
 use crescendo::{Engine, Linker, Module, Store, TypedFunc, Validation, WasmParams, WasmResults};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Arena, Bytecode, ModuleEnv, TranslateOptions};

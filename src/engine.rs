@@ -45,7 +45,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When the signal handlers that [`Config::signals_based_traps`] needs cannot be installed.
+    /// When the CPU lacks a feature of the baseline (x86-64-v2), or the signal handlers that
+    /// [`Config::signals_based_traps`] needs cannot be installed.
     pub fn new(config: &Config) -> Result<Engine> {
         if let Some(feature) = crescendo_code::missing_cpu_feature() {
             return Err(crate::error::limit!("this CPU lacks {feature}, which the interpreter needs"));

@@ -165,3 +165,23 @@ fn tail_calls_use_no_stack() {
         assert_eq!(even.call(&mut store, (300_001, 0)).unwrap(), 0, "{mode}");
     }
 }
+
+/// Frames of more than 8,191 slots have cells with wide operands: loops, tees, branches and selects work in them as in others.
+#[test]
+fn loops_in_functions_with_many_locals_are_translated() {
+    let text = format!(
+        r#"(module (func (export "run") (param $n i32) (result i64) (local {}) (local $sum i64) (local $f f64)
+            (loop $again
+                (local.set $sum (i64.add (local.get $sum) (i64.extend_i32_u (local.tee $n (i32.sub (local.get $n) (i32.const 1))))))
+                (local.set $f (f64.add (local.tee $f (f64.sqrt (local.get $f))) (f64.const 1.5)))
+                (br_if $again (i32.eqz (i32.eqz (local.get $n)))))
+            (i64.add (local.get $sum) (select (i64.const 7) (i64.const 9) (f64.gt (local.get $f) (f64.const 1))))))"#,
+        "i64 ".repeat(8200)
+    );
+    for (mode, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let instance = instance(&mut store, &text);
+        let run = instance.get_typed_func::<i32, i64>(&store, "run").unwrap();
+        assert_eq!(run.call(&mut store, 100).unwrap(), 4957, "{mode}");
+    }
+}

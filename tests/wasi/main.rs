@@ -4,6 +4,7 @@
 //! harness; the modules group the tests.
 
 mod files;
+mod programs;
 mod refusals;
 mod streams;
 mod system;

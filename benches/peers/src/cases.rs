@@ -36,21 +36,21 @@ pub enum Start {
 /// Names and arguments. An argument makes Wasmi 2.0 take 0.1 s to 0.3 s on a machine of 2024.
 const KERNELS: [(&str, i64); 17] = [
     ("fib", 32),
-    ("mutual", 150),
+    ("mutual", 75),
     ("sieve", 4_000_000),
     ("matrix", 200),
-    ("indirect", 10_000_000),
-    ("hash", 100),
-    ("sha256", 20_000),
+    ("indirect", 5_000_000),
+    ("hash", 250),
+    ("sha256", 25_000),
     ("nbody", 100_000),
     ("collatz", 200_000),
-    ("copy", 200),
+    ("copy", 500),
     ("search", 200),
     ("sort", 200_000),
     ("switch", 500_000),
     ("globals", 4_000_000),
     ("select", 5_000_000),
-    ("mandelbrot", 300),
+    ("mandelbrot", 900),
     ("list", 5_000),
 ];
 

@@ -1,7 +1,7 @@
 //! Runs the same modules in this engine and in Wasmi, side by side in one process, and compares speed, output and memory.
 //!
-//! `peers [--repetitions N] [--no-loading] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts of names of cases.
-//! Ends with 1 when the engines differ in a result, in what a program prints, or in a byte of the final memory.
+//! `peers [--repetitions N] [--no-loading] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts
+//! of names of cases. Ends with 1 when the engines differ in a result, in what a program prints, or in a byte of the final memory.
 //!
 //! | module | what |
 //! |---|---|
@@ -25,7 +25,7 @@ use measure::Comparison;
 use std::process::ExitCode;
 
 /// Errors end the program with their message.
-type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 const USAGE: &str = "peers [--repetitions N] [--no-loading] [FILTER…]";
 

@@ -39,7 +39,9 @@ pub fn loadings(loadings: &[Loading]) {
     if loadings.is_empty() {
         return;
     }
-    println!("| translation | functions | wasm bytes | ms | ns / wasm byte | bytecode / wasm byte | map / wasm byte |");
+    println!(
+        "| translation | functions | wasm bytes | ms | ns / wasm byte | bytecode / wasm byte | map / wasm byte |"
+    );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for case in loadings {
         let per_byte = |bytes: usize| bytes as f64 / case.body_bytes as f64;

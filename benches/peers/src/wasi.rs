@@ -185,8 +185,10 @@ fn word(args: &[u64], index: usize) -> u32 {
 fn buffers(memory: &mut [u8], list: u32, count: u32) -> Result<Vec<(u32, u32)>, Errno> {
     let len = count.checked_mul(8).ok_or(Errno(INVALID))?;
     let bytes = slice(memory, list, len)?;
-    let words: Vec<u32> =
-        bytes.chunks_exact(4).map(|word| word.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte))).collect();
+    let words: Vec<u32> = bytes
+        .chunks_exact(4)
+        .map(|word| word.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+        .collect();
     Ok(words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
 }
 

@@ -60,7 +60,7 @@ impl Value {
 
 /// The types of values that can cross.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names say it; only a library reports it")]
 pub enum Kind {
     I32,
     I64,
@@ -72,7 +72,7 @@ pub enum Kind {
 
 /// Why a call did not return.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "the names say it; only a library reports it")]
 pub enum Stop {
     Unreachable,
     MemoryOutOfBounds,
@@ -183,6 +183,15 @@ pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[K
         .collect()
 }
 
+impl Observation {
+    /// Sorts what was exported by name: engines list exports in different orders.
+    pub fn sort(&mut self) {
+        self.memories.sort_by(|one, other| one.0.cmp(&other.0));
+        self.globals.sort_by(|one, other| one.0.cmp(&other.0));
+        self.tables.sort_by(|one, other| one.0.cmp(&other.0));
+    }
+}
+
 /// How a comparison ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -197,6 +206,8 @@ pub enum Verdict {
     Skipped(String),
     /// Two engines disagree: which, and about what.
     Different(String),
+    /// Another engine stands alone against all others.
+    PeerAlone(String),
 }
 
 /// Another engine to compare with.
@@ -236,6 +247,11 @@ pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdic
             Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
         }
     }
+    for call in &first.calls {
+        if let Err(Stop::Other(message)) = &call.outcome {
+            return Verdict::Different(format!("{first_name}: {message}"));
+        }
+    }
     let same = Verdict::Same {
         returned: first.calls.iter().filter(|call| call.outcome.is_ok()).count(),
         trapped: first.calls.iter().filter(|call| call.outcome.is_err()).count(),
@@ -259,14 +275,17 @@ pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdic
             Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
         }
     }
+    let mut differences = Vec::new();
+    let mut agree = Vec::new();
     for (name, run) in peers {
         match run(&script) {
             Ok(other) => {
                 if ended_by(&other, Stop::OutOfFuel) || ended_by(&other, Stop::StackOverflow) {
                     continue;
                 }
-                if let Some(difference) = difference(&first, &other, false) {
-                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
+                match difference(&first, &other, false) {
+                    Some(difference) => differences.push(format!("{name}: {difference}")),
+                    None => agree.push(*name),
                 }
             }
             // The peer does not know a proposal, or it has other limits.
@@ -276,6 +295,17 @@ pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdic
                 }
             }
         }
+    }
+    if !differences.is_empty() {
+        let differences = differences.join("; ");
+        return if agree.is_empty() {
+            Verdict::Different(format!("{first_name} and {differences}"))
+        } else {
+            Verdict::PeerAlone(format!(
+                "{first_name} agrees with {}, not with {differences}",
+                agree.join(", ")
+            ))
+        };
     }
     same
 }
@@ -289,8 +319,10 @@ fn difference(one: &Observation, other: &Observation, detail: bool) -> Option<St
         if detail && one.fuel != other.fuel {
             return Some(format!("{place}: fuel {:?} and {:?}", one.fuel, other.fuel));
         }
-        let known = !one.frames.is_empty() && !other.frames.is_empty();
-        if (detail || known) && one.frames != other.frames {
+        // Other engines keep only some of the innermost frames, or none.
+        let shown = if detail { usize::MAX } else { one.frames.len().min(other.frames.len()).min(20) };
+        let frames = |record: &CallRecord| record.frames.iter().take(shown).copied().collect::<Vec<_>>();
+        if frames(one) != frames(other) {
             return Some(format!("{place}: frames {:?} and {:?}", one.frames, other.frames));
         }
         None

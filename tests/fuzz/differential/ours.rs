@@ -135,10 +135,11 @@ pub fn run(engine: &Engine, script: &Script) -> Result<Observation, String> {
                 let nulls = (0..table.size(&store).min(100)).map(null).collect();
                 observation.tables.push((name, nulls));
             }
-            Extern::Func(_) => {}
+            _ => {}
         }
     }
     observation.host = *store.data();
+    observation.sort();
     Ok(observation)
 }
 
@@ -147,7 +148,9 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<u64>, String> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
     for import in module.imports() {
-        let ExternType::Func(ty) = import.ty() else { return Err("an import that is no function".to_string()) };
+        let ExternType::Func(ty) = import.ty() else {
+            return Err("an import that is no function".to_string());
+        };
         let results = kinds(ty.results()).ok_or("an import with results of odd types")?;
         let name = import.name().to_string();
         linker
@@ -201,7 +204,7 @@ fn from_val(value: &Val) -> Value {
         other => match other.ref_() {
             Some(Ref::Func(func)) => Value::Func(func.is_none()),
             Some(Ref::Extern(reference)) => Value::Extern(reference.is_none()),
-            None => Value::Extern(true),
+            _ => Value::Extern(true),
         },
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{CallRecord, Contents, Kind, Observation, PEER_FUEL, Script, Stop, Value, host_call};
 use wasmi::{
-    Config, Engine, Error, Extern, ExternType, Linker, Module, Nullable, Ref, Store, TrapCode, Val, ValType,
+    Config, Engine, Error, Extern, ExternType, F32, F64, Linker, Module, Nullable, Ref, Store, TrapCode, Val,
+    ValType,
 };
 
 /// An engine with all its proposals, for any number of scripts.
@@ -52,7 +53,6 @@ pub fn run(engine: &Engine, script: &Script) -> Result<Observation, String> {
             return Ok(observation);
         }
     }
-    // In the order of the module, which is also that of other engines.
     for export in module.exports() {
         let name = export.name().to_string();
         match instance.get_export(&store, &name) {
@@ -73,6 +73,7 @@ pub fn run(engine: &Engine, script: &Script) -> Result<Observation, String> {
         }
     }
     observation.host = *store.data();
+    observation.sort();
     Ok(observation)
 }
 
@@ -80,7 +81,9 @@ fn linker(engine: &Engine, module: &Module) -> Result<Linker<u64>, String> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
     for import in module.imports() {
-        let ExternType::Func(ty) = import.ty() else { return Err("an import that is no function".to_string()) };
+        let ExternType::Func(ty) = import.ty() else {
+            return Err("an import that is no function".to_string());
+        };
         let results: Vec<Kind> =
             ty.results().iter().map(kind).collect::<Option<_>>().ok_or("results of odd types")?;
         let name = import.name().to_string();
@@ -114,8 +117,8 @@ fn to_val(value: &Value) -> Val {
     match *value {
         Value::I32(value) => Val::I32(value),
         Value::I64(value) => Val::I64(value),
-        Value::F32(bits) => Val::F32(bits.into()),
-        Value::F64(bits) => Val::F64(bits.into()),
+        Value::F32(bits) => Val::F32(F32::from_bits(bits)),
+        Value::F64(bits) => Val::F64(F64::from_bits(bits)),
         Value::Func(_) => Val::FuncRef(Nullable::Null),
         Value::Extern(_) => Val::ExternRef(Nullable::Null),
     }

@@ -24,7 +24,7 @@ pub fn module(seed: u64) -> Option<Vec<u8>> {
     }
     let imports = wat::parse_str(IMPORTS).expect("the text is well-formed");
     let config = Config {
-        available_imports: random.chance(50).then_some(imports),
+        available_imports: Some(imports),
         max_imports: 6,
         min_funcs: 1,
         max_funcs: 12,

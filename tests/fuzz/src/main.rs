@@ -53,6 +53,7 @@ struct Counts {
     returned: usize,
     trapped: usize,
     skipped: usize,
+    alone: usize,
     different: usize,
 }
 
@@ -71,6 +72,10 @@ impl Counts {
                     println!("{what} {seed}: skipped: {reason}");
                 }
             }
+            Verdict::PeerAlone(difference) => {
+                self.alone += 1;
+                println!("{what} {seed}: a peer alone: {difference}");
+            }
             Verdict::Different(difference) => {
                 self.different += 1;
                 println!("{what} {seed}: DIFFERENT: {difference}");
@@ -88,11 +93,16 @@ fn run_seeds(engines: &Engines, seeds: std::ops::Range<u64>, own: bool, smiths: 
             let options = options(seed);
             let text = generator::program(seed, options);
             let mut verdict = engines.check_text(&text, !options.references, seed);
-            if let (Verdict::Different(difference), false) = (&verdict, options.canonical_nans) {
+            if matches!(verdict, Verdict::Different(_)) && !options.canonical_nans {
                 // Engines may choose the bits of a NaN; only what stays without them counts.
                 let text = generator::program(seed, Options { canonical_nans: true, ..options });
-                println!("own {seed}: with bits of NaNs: {difference}");
-                verdict = engines.check_text(&text, !options.references, seed);
+                let canonical = engines.check_text(&text, !options.references, seed);
+                if matches!(canonical, Verdict::Same { .. })
+                    && let Verdict::Different(difference) = &verdict
+                {
+                    println!("own {seed}: only with the bits of NaNs: {difference}");
+                }
+                verdict = canonical;
             }
             counts[0].add("own", seed, verdict);
         }
@@ -105,8 +115,8 @@ fn run_seeds(engines: &Engines, seeds: std::ops::Range<u64>, own: bool, smiths: 
     }
     for (what, counts) in ["own", "smith"].iter().zip(&counts) {
         println!(
-            "{what} {seeds:?}: {} same ({} calls returned, {} trapped), {} skipped, {} different",
-            counts.same, counts.returned, counts.trapped, counts.skipped, counts.different
+            "{what} {seeds:?}: {} same ({} calls returned, {} trapped), {} skipped, {} peer alone, {} different",
+            counts.same, counts.returned, counts.trapped, counts.skipped, counts.alone, counts.different
         );
     }
     counts.iter().all(|counts| counts.different == 0)

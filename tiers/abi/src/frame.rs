@@ -1,12 +1,13 @@
 //! The frame of an interpreted function on the value stack.
 //!
 //! ```text
-//! fp ─► params | locals | record | temps …            (8-byte slots, the stack grows upwards)
-//!                         └ return ip, caller's fp, real return ip, caller's context
+//! fp ─► params | locals | (unused) | record | temps …     (8-byte slots, the stack grows upwards)
+//!                                    └ return ip, caller's fp, real return ip, caller's context
 //! ```
 //!
 //! Local `i` lies in slot `i`. The callee's params are the caller's outgoing temps: a call copies nothing. Results are left
-//! from the frame's first slot on; a single result is in the accumulator as well (see [`crate::regs`]).
+//! from the frame's first slot on; a single result is in the accumulator as well (see [`crate::regs`]). The record starts
+//! behind the larger of locals and results, so that results do not overwrite it while the return still reads it.
 //!
 //! The record's last two words are written only when the caller belongs to another context: the return ip is then the
 //! return-switch cell, which restores the caller's context and goes on at the real return ip.
@@ -21,8 +22,3 @@ pub const RECORD_CALLER_FP: i32 = 8;
 pub const RECORD_REAL_RETURN_IP: i32 = 16;
 /// Byte offset inside the record: the caller's context.
 pub const RECORD_CALLER_CONTEXT: i32 = 24;
-
-/// The slot of temp 0 in a function with this many locals (params included).
-pub const fn first_temp(locals: u32) -> u32 {
-    locals + RECORD_SLOTS
-}

@@ -164,3 +164,103 @@ impl MapWriter {
         self.bytes.push(value as u8);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::listing;
+    use crate::{Arena, ModuleEnv, TranslateOptions, Variant, translate};
+    use crescendo_abi::{ContextCounts, VmOffsets};
+    use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry, parse};
+    use std::collections::HashSet;
+
+    /// Every program of the tests, with the offsets of its contexts.
+    fn programs() -> Vec<(Vec<u8>, ModuleInfo, VmOffsets)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs");
+        let load = |name: &str| {
+            let bytes = std::fs::read(folder.join(name)).expect("the program is checked in");
+            let info =
+                parse(&bytes, &ModuleConfig::default(), &TypeRegistry::new()).expect("the program is valid");
+            let counts = ContextCounts {
+                memories: 1,
+                tables: 1,
+                imported_globals: 0,
+                defined_globals: info.globals().len() as u32,
+                imported_funcs: info.imported_func_count(),
+                defined_funcs: info.defined_func_count(),
+            };
+            let offsets = VmOffsets::new(counts).expect("the program is small");
+            (bytes, info, offsets)
+        };
+        vec![load("bzip2.wasm"), load("lua.wasm")]
+    }
+
+    fn options() -> Vec<TranslateOptions> {
+        let mut all = Vec::new();
+        for variant in [Variant::Guarded, Variant::Checked] {
+            for fuse in [true, false] {
+                for fuel in [true, false] {
+                    all.push(TranslateOptions { variant, fuse, fuel, ..TranslateOptions::default() });
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn the_mapping_names_operators_and_cells_only() {
+        for (bytes, info, offsets) in &programs() {
+            let env = ModuleEnv { info, bytes, offsets };
+            for options in options() {
+                let mut arena = Arena::default();
+                for func in info.defined_funcs().step_by(5) {
+                    let bytecode =
+                        translate(&env, func, &options, &mut arena).expect("the function is valid");
+                    let body = info.func_body(bytes, func);
+                    let mut operators: HashSet<u32> = HashSet::from([body.range().start as u32]);
+                    let mut reader = body.get_operators_reader().expect("the body is valid");
+                    while !reader.eof() {
+                        let (_, offset) = reader.read_with_offset().expect("the body is valid");
+                        operators.insert(offset as u32);
+                    }
+                    let mut cells = 0;
+                    let mut last = None;
+                    for entry in bytecode.mapping() {
+                        assert!(operators.contains(&entry.offset), "{func:?} {options:?} {entry:?}");
+                        let handler =
+                            bytecode.handler_at(entry.cell as usize).expect("the entry names a cell");
+                        let keys = &listing()[&handler];
+                        assert!((entry.micro_op as usize) < keys.len(), "{func:?} {options:?} {entry:?}");
+                        if last != Some(entry.cell) {
+                            cells += 1;
+                            last = Some(entry.cell);
+                        }
+                        let ip = bytecode.code[entry.cell as usize..].as_ptr();
+                        assert_eq!(bytecode.wasm_offset(ip, entry.micro_op), Some(entry.offset));
+                    }
+                    let text = crate::disassemble(&bytecode);
+                    assert!(!text.contains("not a cell"), "{text}");
+                    let listed =
+                        text.lines().filter(|line| line.len() > 4 && line.as_bytes()[4] == b':').count();
+                    // Offsets above 0xffff take more digits.
+                    assert!(
+                        listed == cells || bytecode.len() > 0xffff,
+                        "{listed} cells listed, {cells} mapped\n{text}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unfused_code_has_a_cell_for_each_operator_that_does_something() {
+        let (bytes, info, offsets) = &programs()[0];
+        let env = ModuleEnv { info, bytes, offsets };
+        let options = TranslateOptions { fuse: false, ..TranslateOptions::default() };
+        for func in info.defined_funcs() {
+            let bytecode =
+                translate(&env, func, &options, &mut Arena::default()).expect("the function is valid");
+            assert!(bytecode.mapping().all(|entry| entry.micro_op == 0), "{func:?}");
+        }
+    }
+}

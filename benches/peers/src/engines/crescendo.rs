@@ -4,7 +4,9 @@ use super::{End, Outcome, Peer, STACK, timed};
 use crate::Result;
 use crate::cases::{Case, Start};
 use crate::wasi::{self, Exit, World};
-use crescendo::{Caller, Config, Engine, Extern, ExternType, Linker, Module, Store, Val, ValType, Validation};
+use crescendo::{
+    Caller, Config, Engine, Extern, ExternType, Linker, Module, Store, Val, ValType, Validation,
+};
 
 /// This engine.
 pub struct Crescendo;

@@ -10,7 +10,8 @@ pub mod wasmi;
 
 use crate::Result;
 use crate::cases::Case;
-use std::time::{Duration, Instant};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
 
 /// Stack for guests, in bytes, in both engines: enough for all cases.
 const STACK: usize = 16 << 20;
@@ -25,13 +26,13 @@ pub trait Peer {
     /// Loads a module: validates it whole and translates nothing yet.
     fn load(wasm: &[u8]) -> Result<Self::Module>;
 
-    /// Runs a case in a new store and instance, and takes the time of the call alone.
+    /// Runs a case in a new store and instance, and takes the processor time of the call alone.
     fn run(module: &Self::Module, case: &Case) -> Result<Outcome>;
 }
 
-/// What a run left, and how long the call took.
+/// What a run left, and what time it took.
 pub struct Outcome {
-    /// How long the call took.
+    /// The processor time of the call.
     pub elapsed: Duration,
     /// What can be compared.
     pub end: End,
@@ -69,9 +70,15 @@ impl End {
     }
 }
 
-/// What a call answers and the time that it took.
+/// What a call answers and the processor time that it took, which is the same whatever else the machine does at the time.
 fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
-    let start = Instant::now();
+    let start = thread_time();
     let result = call();
-    (result, start.elapsed())
+    (result, thread_time().saturating_sub(start))
+}
+
+/// Processor time of this thread, the system's work for it included.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }

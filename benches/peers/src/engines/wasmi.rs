@@ -45,7 +45,7 @@ impl Peer for Wasmi {
         let params: Vec<Val> = (ty.params().iter().zip(params))
             .map(|(ty, param)| if *ty == ValType::I64 { Val::I64(param) } else { Val::I32(param as i32) })
             .collect();
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default).collect();
+        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for_ty).collect();
         let (called, elapsed) = timed(|| func.call(&mut store, &params, &mut results));
         let result = match called {
             Ok(()) => results.first().map_or(0, bits),

@@ -96,6 +96,9 @@ impl Body<'_> {
             return;
         }
         let ty = ty.name();
+        if self.shape.canonical_call {
+            return self.op(format_args!("call $canonical_{ty}"));
+        }
         self.op(format_args!("local.tee $nan_{ty}"));
         self.op(format_args!("{ty}.const nan"));
         self.op(format_args!("local.get $nan_{ty}"));
@@ -160,9 +163,7 @@ impl Body<'_> {
     fn overwritten(&mut self, ty: Num, depth: usize) {
         let Some(name) = self.local(ty, true) else { return self.leaf(ty) };
         let pairs: Vec<&str> = (NUM_OPS.iter())
-            .filter(|op| {
-                op.takes == [ty, ty] && op.gives == ty && op.danger == Danger::No && !op.shows_bits
-            })
+            .filter(|op| op.takes == [ty, ty] && op.gives == ty && op.danger == Danger::No && !op.shows_bits)
             .map(|op| op.name)
             .collect();
         let (first, second) = (*self.random.pick(&pairs), *self.random.pick(&pairs));

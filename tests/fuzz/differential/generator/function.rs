@@ -169,8 +169,7 @@ impl Body<'_> {
 
     /// A local that holds an address.
     pub(super) fn address_local(&mut self) -> Option<(String, Num)> {
-        let addresses: Vec<&Local> =
-            self.locals.iter().filter(|local| local.role == Role::Address).collect();
+        let addresses: Vec<&Local> = self.locals.iter().filter(|local| local.role == Role::Address).collect();
         if addresses.is_empty() {
             return None;
         }

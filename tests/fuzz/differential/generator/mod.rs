@@ -94,6 +94,8 @@ pub(crate) struct Shape {
     table: Vec<Option<usize>>,
     /// Whether the last function neither calls nor loops, so that it may be called freely.
     leaf: bool,
+    /// Whether a function of its own makes NaNs canonical; else it is done in place, with a local that gets hot.
+    canonical_call: bool,
     /// In how many of a thousand cases an operation that may trap goes without a guard.
     traps: usize,
 }
@@ -128,7 +130,8 @@ impl Shape {
                 Signature { params, results }
             })
             .collect();
-        let functions: Vec<usize> = (0..random.between(2, 5)).map(|_| random.below(signatures.len())).collect();
+        let functions: Vec<usize> =
+            (0..random.between(2, 5)).map(|_| random.below(signatures.len())).collect();
         let imports = (0..random.between(0, 2))
             .map(|_| Signature { params: types(random, 4), results: types(random, 2) })
             .collect();
@@ -143,7 +146,19 @@ impl Shape {
             .map(|_| (traps == 0 || !random.chance(10)).then(|| random.below(functions.len())))
             .collect();
         let leaf = random.chance(60);
-        Shape { options, signatures, functions, imports, memories, globals, table, leaf, traps }
+        let canonical_call = random.chance(50);
+        Shape {
+            options,
+            signatures,
+            functions,
+            imports,
+            memories,
+            globals,
+            table,
+            leaf,
+            canonical_call,
+            traps,
+        }
     }
 
     fn write_header(&self, random: &mut Random, text: &mut String) {
@@ -167,7 +182,10 @@ impl Shape {
         line(text, format_args!("(global $budget (mut i32) (i32.const 300))"));
         for (index, ty) in self.globals.iter().enumerate() {
             let value = constant(*ty, random);
-            line(text, format_args!("(global $g{index} (export \"g{index}\") (mut {}) ({value}))", ty.name()));
+            line(
+                text,
+                format_args!("(global $g{index} (export \"g{index}\") (mut {}) ({value}))", ty.name()),
+            );
         }
         line(text, format_args!("(table $table {} funcref)", self.table.len()));
         let mut elements = String::new();
@@ -180,6 +198,11 @@ impl Shape {
             }
         }
         line(text, format_args!("(elem (table $table) (i32.const 0) funcref{elements})"));
+        for ty in ["f32", "f64"] {
+            let pick =
+                format!("(select (local.get 0) ({ty}.const nan) ({ty}.eq (local.get 0) (local.get 0)))");
+            line(text, format_args!("(func $canonical_{ty} (param {ty}) (result {ty}) {pick})"));
+        }
         line(text, format_args!("(func $reset (global.set $budget (i32.const 300)))"));
         for index in 0..self.functions.len() {
             line(text, format_args!("(export \"r{index}\" (func $reset))"));
@@ -217,7 +240,11 @@ fn float_text(ty: &str, bits: u64, exponent_bits: u32, mantissa_bits: u32) -> St
     let fraction = mantissa << (digits * 4 - mantissa_bits);
     let width = digits as usize;
     if exponent == (1 << exponent_bits) - 1 {
-        if mantissa == 0 { format!("{ty}.const {sign}inf") } else { format!("{ty}.const {sign}nan:{mantissa:#x}") }
+        if mantissa == 0 {
+            format!("{ty}.const {sign}inf")
+        } else {
+            format!("{ty}.const {sign}nan:{mantissa:#x}")
+        }
     } else if exponent == 0 {
         format!("{ty}.const {sign}0x0.{fraction:0width$x}p{}", 1 - bias)
     } else {

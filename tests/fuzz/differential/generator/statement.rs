@@ -301,7 +301,7 @@ impl Body<'_> {
         let mut list = String::new();
         for _ in 0..self.random.between(1, 6) {
             list.push(' ');
-            list.push_str(self.random.pick(&targets));
+            list.push_str(self.random.pick::<String>(&targets));
         }
         self.op(format_args!("br_table{list}"));
         for _ in &names {

@@ -53,7 +53,7 @@ impl Function<'_, '_> {
 
     /// Writes the cells of the region and begins another.
     pub(crate) fn end_region(&mut self) -> Step {
-        self.buffers.region.assign_accumulators();
+        self.buffers.region.assign_accumulators(self.options.fuse);
         let count = self.buffers.region.next_inst();
         if let Some(census) = self.census.as_deref_mut() {
             census.region(&self.buffers.region, self.root, self.loop_depth);

@@ -169,9 +169,12 @@ impl Region {
     ///
     /// One accumulator for integers, one for floats. Of two values that overlap the one with the nearer last use wins,
     /// except that a local's value, whose slot is there anyway, gives way to any other.
-    pub(crate) fn assign_accumulators(&mut self) {
+    ///
+    /// Without `use_accumulators` no value is in one, and all are at home: bytecode that is not fused, and bytecode with wide
+    /// slots, for which there are no handlers with registers.
+    pub(crate) fn assign_accumulators(&mut self, use_accumulators: bool) {
         let mut holders: [Option<usize>; 2] = [None, None];
-        for index in 0..self.values.len() {
+        for index in 0..if use_accumulators { self.values.len() } else { 0 } {
             let value = self.values[index];
             let (Some(last_use), Home::Slot(_)) = (value.last_use, value.home) else { continue };
             if value.def != BEFORE && last_use <= value.def {
