@@ -1,6 +1,6 @@
-;; Sieve of Eratosthenes over the bytes of a memory: how many primes are below n (at most 4,194,304).
+;; Sieve of Eratosthenes over the bytes of a memory: how many primes are below n (at most 8,388,608).
 (module
-  (memory (export "memory") 64)
+  (memory (export "memory") 128)
   (func (export "run") (param $n i32) (result i32)
     (local $i i32) (local $j i32) (local $count i32)
     (local.set $i (i32.const 2))

@@ -109,7 +109,7 @@ fn deeply_nested_blocks_run() {
 
 #[test]
 fn a_tall_operand_stack_runs_or_is_a_trap() {
-    for height in [1_000usize, 30_000, 300_000, 1_000_000] {
+    for height in [1_000usize, 30_000, 300_000] {
         let code = [[0x41, 1].repeat(height), vec![0x6a; height - 1]].concat();
         match outcome(&with_body(&[0], &code)) {
             Ok(Some(Val::I32(sum))) => assert_eq!(sum, height as i32),

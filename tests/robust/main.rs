@@ -5,7 +5,6 @@
 //! `CRESCENDO_FUZZ_ITERATIONS=100000` runs that many of each kind.
 
 #[path = "../fuzz/differential/mod.rs"]
-#[expect(dead_code, reason = "the fuzzing program uses more of it")]
 mod differential;
 mod extremes;
 mod mutations;

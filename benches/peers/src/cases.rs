@@ -35,14 +35,14 @@ pub enum Start {
 
 /// Names and arguments. An argument makes Wasmi 2.0 take 0.1 s to 0.3 s on a machine of 2024.
 const KERNELS: [(&str, i64); 17] = [
-    ("fib", 32),
+    ("fib", 33),
     ("mutual", 75),
-    ("sieve", 4_000_000),
-    ("matrix", 200),
+    ("sieve", 8_000_000),
+    ("matrix", 256),
     ("indirect", 5_000_000),
-    ("hash", 250),
+    ("hash", 350),
     ("sha256", 25_000),
-    ("nbody", 100_000),
+    ("nbody", 150_000),
     ("collatz", 200_000),
     ("copy", 500),
     ("search", 200),
@@ -51,7 +51,7 @@ const KERNELS: [(&str, i64); 17] = [
     ("globals", 4_000_000),
     ("select", 5_000_000),
     ("mandelbrot", 900),
-    ("list", 5_000),
+    ("list", 8_000),
 ];
 
 /// Names, arguments, what is read and what must be written, the last two as files of `tests/programs`.

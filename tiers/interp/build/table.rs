@@ -5,8 +5,8 @@ use crate::micro::{Access, Form, Key, MicroOp, Root};
 use crate::{a64, x64};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use crescendo_semantics::Ty;
-use std::collections::HashMap;
+use crescendo_semantics::{Kind, Ty};
+use std::collections::{HashMap, HashSet};
 
 /// An instruction set that handlers are generated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +96,10 @@ impl Table {
     /// When a handler cannot be compiled or proved: the build must not go on.
     pub fn build(isa: Isa, superinstructions: &str) -> Table {
         let mut sequences = base();
+        sequences.extend(register_forms());
         let needed = sequences.len();
-        sequences.extend(parse(superinstructions));
+        let known: HashSet<Sequence> = sequences.iter().cloned().collect();
+        sequences.extend(parse(superinstructions).into_iter().filter(|sequence| !known.contains(sequence)));
         let (sequences, compiled) = compile(isa, sequences, needed);
         let mut text = Vec::new();
         let mut rows = Vec::new();
@@ -233,6 +235,84 @@ fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
             let spill = Key { to_slot: true, to_reg: None, ..to(Form::Reg(register)) };
             sequences.push((root, vec![spill]));
         }
+    }
+}
+
+/// Register forms of the guarded root, whatever the list of superinstructions has: a form without a handler costs two to five
+/// dispatches instead of one, which made programs unlike those of the list slower than without registers (mandelbrot 0.47,
+/// collatz 0.67 of wasmi 2.0).
+///
+/// Sources may be slots, registers or constants, results may go to a slot or a register; a comparison comes with a branch on
+/// it, too.
+fn register_forms() -> Vec<Sequence> {
+    let mut sequences = Vec::new();
+    for op in MicroOp::all() {
+        let (kind, sources) = match op {
+            MicroOp::Value(row) => (row.row().kind, op.shape().sources),
+            MicroOp::Load(row, Access::Zero | Access::Offset) => (row.row().kind, op.shape().sources),
+            MicroOp::Store(row, Access::Zero | Access::Offset) => (row.row().kind, op.shape().sources),
+            MicroOp::Copy(_) | MicroOp::GlobalGet(..) | MicroOp::GlobalSet(..) => {
+                (Kind::Value, op.shape().sources)
+            }
+            MicroOp::BrIf | MicroOp::BrUnless | MicroOp::BrTable => (Kind::Control, op.shape().sources),
+            MicroOp::Return(Some(_)) | MicroOp::Call(_) => (Kind::Control, op.shape().sources),
+            _ => continue,
+        };
+        for first in source_forms(sources[0]) {
+            // A 64-bit constant does not always fit 32 bits; canonical operators have it second.
+            let long = (sources[1] == Some(Ty::I64)).then_some(Form::Imm);
+            for second in source_forms(sources[1]).into_iter().chain(long) {
+                let plain = Key { sources: [first, second, Form::None], ..Key::all_slots(op) };
+                with_results(plain, kind, &mut sequences);
+            }
+        }
+    }
+    sequences.sort();
+    sequences.dedup();
+    let base: HashSet<Sequence> = base().into_iter().collect();
+    sequences.retain(|sequence| !base.contains(sequence));
+    sequences
+}
+
+/// The forms that a source of this type may have.
+fn source_forms(ty: Option<Ty>) -> Vec<Form> {
+    let constant = if ty == Some(Ty::I64) { Form::Imm32 } else { Form::Imm };
+    match ty {
+        None => vec![Form::None],
+        Some(_) => vec![Form::Slot, Form::Reg(0), Form::Reg(1), Form::Reg(2), constant],
+    }
+}
+
+/// Adds the key with each place that its result may go to.
+fn with_results(plain: Key, kind: Kind, sequences: &mut Vec<Sequence>) {
+    let constants = plain.sources.iter().filter(|form| matches!(form, Form::Imm | Form::Imm32)).count();
+    let operands = plain.sources.iter().filter(|form| **form != Form::None).count();
+    if constants == operands && operands > 1 {
+        return;
+    }
+    let mut add = |keys: Vec<Key>| sequences.push((Root::Guarded, keys));
+    let to_reg = |register| Key { to_slot: false, to_reg: Some(register), ..plain };
+    if plain.op.shape().result.is_none() {
+        return add(vec![plain]);
+    }
+    add(vec![plain]);
+    add(vec![to_reg(0)]);
+    if kind == Kind::Compare {
+        for op in [MicroOp::BrIf, MicroOp::BrUnless] {
+            // An integer comparison is turned round instead; `eqz` and `is_null` are, too, or have no opposite.
+            let has_opposite = operands == 2 && !plain.op.shape().sources[0].is_some_and(Ty::is_float);
+            if op == MicroOp::BrIf || !has_opposite {
+                let sources = [Form::Inner(0), Form::None, Form::None];
+                add(vec![to_reg(0), Key { op, sources, to_slot: false, to_reg: None }]);
+            }
+        }
+        return;
+    }
+    add(vec![to_reg(1)]);
+    add(vec![to_reg(2)]);
+    let hot = plain.sources.iter().any(|form| matches!(form, Form::Reg(1 | 2)));
+    if !hot {
+        add(vec![Key { to_slot: true, to_reg: Some(0), ..plain }]);
     }
 }
 

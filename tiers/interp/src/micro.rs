@@ -492,7 +492,7 @@ impl Key {
 }
 
 /// Which handlers an instance's bytecode uses; one root of the handler tree each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Root {
     /// Memories with guard regions, faults are traps; slots in 16 bits.
