@@ -1,16 +1,27 @@
 //! Generated modules: all modes and wasmi agree.
+//!
+//! wasmi 2.0.0 computes a few of these programs wrongly. The seeds in [`WASMI_ALONE`] and [`WASMI_ALONE_SMITH`] are those for
+//! which wasmtime agrees with Crescendo, as the program in `tests/fuzz` finds (`a peer alone`); for them only the modes are
+//! compared. A change of the generator changes its programs: make the list again.
 
 use crate::differential::generator::{self, Options};
 use crate::differential::ours::{self, Modes};
 use crate::differential::{Script, Verdict, check, peer, smith};
 use crate::{in_parallel, iterations};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Seeds of the project's own generator.
+const WASMI_ALONE: &[u64] = &[];
+/// Seeds of wasm-smith.
+const WASMI_ALONE_SMITH: &[u64] = &[];
 
 struct Tally {
     modes: Modes,
     wasmi: wasmi::Engine,
     compared: AtomicUsize,
     returned: AtomicUsize,
+    different: Mutex<Vec<String>>,
 }
 
 impl Tally {
@@ -20,26 +31,32 @@ impl Tally {
             wasmi: peer::engine(),
             compared: AtomicUsize::new(0),
             returned: AtomicUsize::new(0),
+            different: Mutex::new(Vec::new()),
         }
     }
 
-    /// Checks a module and fails when engines differ; `print` gives what to show then.
-    fn add(&self, name: &str, wasm: Vec<u8>, common: bool, seed: u64) {
+    /// Compares what a module does, in wasmi too unless it is known to be wrong.
+    fn add(&self, name: &str, wasm: Vec<u8>, common: bool, seed: u64, with_wasmi: bool) {
         let script = ours::script(&self.modes.fueled[0].1, wasm, common, seed, 2)
             .unwrap_or_else(|error| panic!("{name}: the module is valid: {error}"));
         let run = |script: &Script| peer::run(&self.wasmi, script);
-        match check(&self.modes, &script, &[("wasmi", &run)]) {
+        let peers: &[crate::differential::Peer<'_>] = if with_wasmi { &[("wasmi", &run)] } else { &[] };
+        match check(&self.modes, &script, peers) {
             Verdict::Same { returned, .. } => {
                 self.compared.fetch_add(1, Ordering::Relaxed);
                 self.returned.fetch_add(returned, Ordering::Relaxed);
             }
             Verdict::Skipped(_) => {}
-            Verdict::Different(difference) | Verdict::PeerAlone(difference) => panic!("{name}: {difference}"),
+            Verdict::Different(difference) | Verdict::PeerAlone(difference) => {
+                self.different.lock().expect("no case panics").push(format!("{name}: {difference}"));
+            }
         }
     }
 
-    /// Fails when so little could be compared that the test shows nothing.
+    /// Fails when engines differ, or when so little could be compared that the test shows nothing.
     fn finish(self, cases: u64, returned: usize) {
+        let different = self.different.into_inner().expect("no case panics");
+        assert!(different.is_empty(), "{} modules differ:\n{}", different.len(), different.join("\n"));
         let compared = self.compared.into_inner();
         assert!(compared as u64 * 10 >= cases * 9, "{compared} of {cases} modules compared");
         let calls = self.returned.into_inner();
@@ -50,13 +67,13 @@ impl Tally {
 #[test]
 fn programs_with_hot_loops_do_the_same_everywhere() {
     let tally = Tally::new();
-    let cases = iterations(3000);
+    let cases = iterations(1500);
     in_parallel(cases, |seed| {
-        // The text is the same on every machine, and so is what engines may choose: NaNs show no bits.
-        let options = Options { canonical_nans: true, references: seed % 10 == 1 };
+        let options = Options { canonical_nans: true, ..Options::of(seed) };
         let text = generator::program(seed, options);
         let wasm = wat::parse_str(&text).unwrap_or_else(|error| panic!("program {seed}: {error}"));
-        tally.add(&format!("program {seed}"), wasm, !options.references, seed);
+        let with_wasmi = !WASMI_ALONE.contains(&seed);
+        tally.add(&format!("program {seed}"), wasm, !options.references, seed, with_wasmi);
     });
     tally.finish(cases, 2);
 }
@@ -67,7 +84,8 @@ fn modules_of_wasm_smith_do_the_same_everywhere() {
     let cases = iterations(2000);
     in_parallel(cases, |seed| {
         if let Some(wasm) = smith::module(seed) {
-            tally.add(&format!("module {seed}"), wasm, true, seed);
+            let with_wasmi = !WASMI_ALONE_SMITH.contains(&seed);
+            tally.add(&format!("module {seed}"), wasm, true, seed, with_wasmi);
         }
     });
     tally.finish(cases, 1);

@@ -319,9 +319,16 @@ fn difference(one: &Observation, other: &Observation, detail: bool) -> Option<St
         if detail && one.fuel != other.fuel {
             return Some(format!("{place}: fuel {:?} and {:?}", one.fuel, other.fuel));
         }
-        // Other engines keep only some of the innermost frames, or none.
+        // Other engines keep only some of the innermost frames, or none, and Cranelift may give a trap to a later operator
+        // that the faulting load was sunk into.
         let shown = if detail { usize::MAX } else { one.frames.len().min(other.frames.len()).min(20) };
-        let frames = |record: &CallRecord| record.frames.iter().take(shown).copied().collect::<Vec<_>>();
+        let frames = |record: &CallRecord| {
+            let mut frames: Vec<_> = record.frames.iter().take(shown).copied().collect();
+            if let (Some(innermost), false) = (frames.first_mut(), detail) {
+                innermost.1 = None;
+            }
+            frames
+        };
         if frames(one) != frames(other) {
             return Some(format!("{place}: frames {:?} and {:?}", one.frames, other.frames));
         }

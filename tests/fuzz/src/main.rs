@@ -42,11 +42,6 @@ impl Engines {
     }
 }
 
-/// The options of a seed: some programs use references, some show the bits of NaNs.
-fn options(seed: u64) -> Options {
-    Options { canonical_nans: !seed.is_multiple_of(4), references: seed % 5 == 1 }
-}
-
 #[derive(Default)]
 struct Counts {
     same: usize,
@@ -90,7 +85,7 @@ fn run_seeds(engines: &Engines, seeds: std::ops::Range<u64>, own: bool, smiths: 
     let mut counts = [Counts::default(), Counts::default()];
     for seed in seeds.clone() {
         if own {
-            let options = options(seed);
+            let options = Options::of(seed);
             let text = generator::program(seed, options);
             let mut verdict = engines.check_text(&text, !options.references, seed);
             if matches!(verdict, Verdict::Different(_)) && !options.canonical_nans {
@@ -131,7 +126,7 @@ fn main() -> ExitCode {
     let number = |text: &str| text.parse::<u64>().ok();
     let engines = Engines { modes: Modes::all(), wasmi: peer::engine(), wasmtime: second_peer::engine() };
     if let Some(seed) = value("--print").and_then(number) {
-        print!("{}", generator::program(seed, options(seed)));
+        print!("{}", generator::program(seed, Options::of(seed)));
         return ExitCode::SUCCESS;
     }
     if let Some(seed) = value("--print-smith").and_then(number) {

@@ -75,8 +75,9 @@ const ALIGNMENT: usize = 16;
 /// A sequence of micro-operators under a root.
 type Sequence = (Root, Vec<Key>);
 
-/// What makes two handlers one: the code, and offset, trap code and micro-operator of each trap.
-type Identity = (Vec<u8>, Vec<(u32, u8, u8)>);
+/// What makes two handlers one: what they do, the code, and offset, trap code and micro-operator of each trap. Handlers that
+/// do different things with the same code stay two, for the sake of listings.
+type Identity = (Vec<Key>, Vec<u8>, Vec<(u32, u8, u8)>);
 
 /// Everything that the crate links.
 pub struct Table {
@@ -105,13 +106,13 @@ impl Table {
         let mut rows = Vec::new();
         let mut places = Vec::new();
         let mut seen: HashMap<Identity, u32> = HashMap::new();
-        for (handler, entry) in compiled {
+        for ((handler, entry), (_, keys)) in compiled.into_iter().zip(&sequences) {
             let traps: Vec<(u32, u8, u8)> = (handler.traps.iter())
                 .map(|(at, code, micro_op)| (*at - entry as u32, *code as u8, *micro_op))
                 .collect();
             // The same code for two sequences, such as one without slots under two roots, is kept once.
-            let identity = (handler.code[entry..].to_vec(), traps);
-            let place = *seen.entry(identity).or_insert_with_key(|(code, traps)| {
+            let identity = (keys.clone(), handler.code[entry..].to_vec(), traps);
+            let place = *seen.entry(identity).or_insert_with_key(|(_, code, traps)| {
                 // The offset modulo the alignment stays what Cranelift laid constants out for.
                 let shift = entry % ALIGNMENT;
                 let start = (text.len() + ALIGNMENT - shift).next_multiple_of(ALIGNMENT) + shift - ALIGNMENT;

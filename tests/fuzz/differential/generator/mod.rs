@@ -78,6 +78,14 @@ pub struct Options {
     pub references: bool,
 }
 
+impl Options {
+    /// The options of a seed. Every fifth program uses references. From seed 100,000 on, every fourth shows the bits of NaNs,
+    /// which engines may choose: such programs are for a person to judge.
+    pub fn of(seed: u64) -> Options {
+        Options { canonical_nans: seed < 100_000 || !seed.is_multiple_of(4), references: seed % 5 == 1 }
+    }
+}
+
 /// What the functions of a program have in common.
 #[derive(Debug)]
 pub(crate) struct Shape {

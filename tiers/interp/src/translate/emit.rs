@@ -95,31 +95,40 @@ impl Function<'_, '_> {
         }
     }
 
-    /// Writes a micro-operator whose key has no handler: registers go through slots.
+    /// Writes a micro-operator whose key has no handler: its result goes through a slot and, if that is not enough, so do
+    /// sources in registers.
     fn write_through_slots(&mut self, at: InstId) -> Step {
         let inst = self.buffers.region.insts[at as usize];
         let key = self.buffers.region.key(at, at);
         let types = inst.op.shape().sources;
         let mut plain = key;
-        for i in 0..3 {
-            let Form::Reg(register) = key.sources[i] else { continue };
-            let ty = types[i].ok_or_else(|| self.impossible("a source without a type"))?;
-            let slot = self.home_of(inst.sources[i], ty)?;
-            let spill = Key {
-                op: MicroOp::Copy(ty),
-                sources: [Form::Reg(register), Form::None, Form::None],
-                to_slot: true,
-                to_reg: None,
-            };
-            self.write_single(&spill, &[slot], inst.offset)?;
-            plain.sources[i] = Form::Slot;
-        }
-        let result = inst.result.map(|id| *self.buffers.region.value(id));
-        let result_type = inst.op.shape().result;
-        if result.is_some() {
+        if inst.result.is_some() {
             plain.to_slot = true;
             plain.to_reg = None;
         }
+        let has_handler =
+            |key: &Key| Node::root(self.root).child(key.pack()).is_some_and(|(_, h)| h.is_some());
+        if !has_handler(&plain) {
+            for i in 0..3 {
+                let Form::Reg(register) = key.sources[i] else { continue };
+                let ty = types[i].ok_or_else(|| self.impossible("a source without a type"))?;
+                let slot = self.home_of(inst.sources[i], ty)?;
+                let spill = Key {
+                    op: MicroOp::Copy(ty),
+                    sources: [Form::Reg(register), Form::None, Form::None],
+                    to_slot: true,
+                    to_reg: None,
+                };
+                // An operand that is there twice needs one copy. Float and integer registers have the same forms.
+                let twice = (0..i).any(|j| key.sources[j] == key.sources[i] && types[j] == Some(ty));
+                if !twice {
+                    self.write_single(&spill, &[slot], inst.offset)?;
+                }
+                plain.sources[i] = Form::Slot;
+            }
+        }
+        let result = inst.result.map(|id| *self.buffers.region.value(id));
+        let result_type = inst.op.shape().result;
         let handler = Node::root(self.root).child(plain.pack()).and_then(|(_, handler)| handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", plain.text())))?;
         let cell = self.begin_cell(handler);
