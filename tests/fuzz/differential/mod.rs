@@ -14,9 +14,11 @@ pub mod smith;
 use generator::Random;
 use std::fmt;
 
-/// Fuel of a call in Crescendo.
+/// Fuel of a call in Crescendo for programs that end by themselves.
 pub const FUEL: u64 = 3_000_000;
-/// Fuel of a call in other engines: enough for whatever [`FUEL`] is enough for.
+/// Fuel of a call in Crescendo for modules that may have endless loops.
+pub const LITTLE_FUEL: u64 = 50_000;
+/// Fuel of a call in other engines: enough for whatever ends in Crescendo.
 pub const PEER_FUEL: u64 = 300_000_000;
 
 /// A value that leaves or enters a guest. NaNs of a type are equal; of references only null is told apart.
@@ -134,6 +136,8 @@ pub struct Script {
     pub wasm: Vec<u8>,
     /// Whether engines without typed function references can run it.
     pub common: bool,
+    /// Fuel of each call in Crescendo.
+    pub fuel: u64,
     /// Exports to call, with arguments.
     pub calls: Vec<(String, Vec<Value>)>,
 }

@@ -1,7 +1,7 @@
 //! Crescendo in all its modes.
 
 use super::generator::Random;
-use super::{CallRecord, Contents, FUEL, Kind, Observation, Script, Stop, Value, arguments, host_call};
+use super::{CallRecord, Contents, Kind, Observation, Script, Stop, Value, arguments, host_call};
 use crescendo::{
     Config, Engine, Error, ErrorKind, Extern, ExternType, FuncType, HeapType, Linker, Module, Ref, Store,
     TrapCode, Val, ValType, Validation,
@@ -62,6 +62,7 @@ pub fn script(
     wasm: Vec<u8>,
     common: bool,
     seed: u64,
+    fuel: u64,
     rounds: usize,
 ) -> Result<Script, Error> {
     let module = Module::new(engine, &wasm)?;
@@ -75,7 +76,7 @@ pub fn script(
             }
         }
     }
-    Ok(Script { wasm, common, calls })
+    Ok(Script { wasm, common, fuel, calls })
 }
 
 /// Runs the script. An error says why the module cannot be run.
@@ -84,7 +85,7 @@ pub fn run(engine: &Engine, script: &Script) -> Result<Observation, String> {
     let mut store = Store::new(engine, 0u64);
     let refuel = |store: &mut Store<u64>| {
         // Without fuel this is an error, and meant.
-        let _ = store.set_fuel(FUEL);
+        let _ = store.set_fuel(script.fuel);
     };
     refuel(&mut store);
     let linker = linker(engine, &module)?;

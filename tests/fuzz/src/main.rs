@@ -10,7 +10,7 @@ mod second_peer;
 
 use differential::generator::{self, Options};
 use differential::ours::{self, Modes};
-use differential::{Script, Verdict, check, peer, smith};
+use differential::{FUEL, LITTLE_FUEL, Script, Verdict, check, peer, smith};
 use std::process::ExitCode;
 
 /// The engines of a run.
@@ -27,8 +27,8 @@ impl Engines {
         check(&self.modes, script, &[("wasmi", &wasmi), ("wasmtime", &wasmtime)])
     }
 
-    fn check_bytes(&self, wasm: Vec<u8>, common: bool, seed: u64) -> Verdict {
-        match ours::script(&self.modes.fueled[0].1, wasm, common, seed, 2) {
+    fn check_bytes(&self, wasm: Vec<u8>, common: bool, seed: u64, fuel: u64) -> Verdict {
+        match ours::script(&self.modes.fueled[0].1, wasm, common, seed, fuel, 2) {
             Ok(script) => self.check(&script),
             Err(error) => Verdict::Skipped(error.to_string()),
         }
@@ -36,7 +36,7 @@ impl Engines {
 
     fn check_text(&self, text: &str, common: bool, seed: u64) -> Verdict {
         match wat::parse_str(text) {
-            Ok(wasm) => self.check_bytes(wasm, common, seed),
+            Ok(wasm) => self.check_bytes(wasm, common, seed, FUEL),
             Err(error) => Verdict::Skipped(error.to_string()),
         }
     }
@@ -102,7 +102,7 @@ fn run_seeds(engines: &Engines, seeds: std::ops::Range<u64>, own: bool, smiths: 
             counts[0].add("own", seed, verdict);
         }
         if smiths && let Some(wasm) = smith::module(seed) {
-            counts[1].add("smith", seed, engines.check_bytes(wasm, true, seed));
+            counts[1].add("smith", seed, engines.check_bytes(wasm, true, seed, LITTLE_FUEL));
         }
         if (seed + 1).is_multiple_of(1000) {
             println!("… {}", seed + 1);
@@ -138,7 +138,7 @@ fn main() -> ExitCode {
     if let Some(file) = value("--check") {
         let verdict = wat::parse_file(file)
             .map_err(|error| error.to_string())
-            .map(|wasm| engines.check_bytes(wasm, false, seed));
+            .map(|wasm| engines.check_bytes(wasm, false, seed, FUEL));
         println!("{verdict:?}");
         return ExitCode::SUCCESS;
     }

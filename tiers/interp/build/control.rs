@@ -215,6 +215,8 @@ impl Handler<'_> {
 
     /// The callee's entry record. Traps when there is none or it has another type.
     fn callee(&mut self, key: &Key, callee: Callee) -> Value {
+        // The callee's ip and fp are ready early, and the running ones may be gone where a check fails.
+        self.explicit_traps = true;
         match callee {
             Callee::Defined => self.record(false),
             Callee::Imported => self.record(true),

@@ -67,6 +67,7 @@ impl Generator {
             at: 8,
             results: Vec::new(),
             micro_op: 0,
+            explicit_traps: false,
             framed: false,
         };
         let mut ended = false;
@@ -154,6 +155,8 @@ pub struct Handler<'a> {
     pub at: i32,
     results: Vec<Computed>,
     pub micro_op: u8,
+    /// Whether traps leave through code that notes ip and fp, rather than by a fault at which they must be in their registers.
+    pub explicit_traps: bool,
     pub framed: bool,
 }
 
@@ -203,7 +206,7 @@ impl Handler<'_> {
 
     /// Raises a trap of the running cell and ends the block.
     pub fn trap(&mut self, code: TrapCode) {
-        if self.root.checked() {
+        if self.root.checked() || self.explicit_traps {
             let context = self.context();
             let micro_op = self.micro_op;
             self.exit_state(self.ip, self.fp, context, micro_op);

@@ -167,7 +167,6 @@ impl MapWriter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::table::listing;
     use crate::{Arena, ModuleEnv, TranslateOptions, Variant, translate};
     use crescendo_abi::{ContextCounts, VmOffsets};
