@@ -67,7 +67,7 @@ impl Tally {
 #[test]
 fn programs_with_hot_loops_do_the_same_everywhere() {
     let tally = Tally::new();
-    let cases = iterations(1200);
+    let cases = iterations(1000);
     in_parallel(cases, |seed| {
         let options = Options { canonical_nans: true, ..Options::of(seed) };
         let text = generator::program(seed, options);

@@ -109,9 +109,9 @@ impl Function<'_, '_> {
         let has_handler =
             |key: &Key| Node::root(self.root).child(key.pack()).is_some_and(|(_, h)| h.is_some());
         if !has_handler(&plain) {
-            for i in 0..3 {
+            for (i, ty) in types.into_iter().enumerate() {
                 let Form::Reg(register) = key.sources[i] else { continue };
-                let ty = types[i].ok_or_else(|| self.impossible("a source without a type"))?;
+                let ty = ty.ok_or_else(|| self.impossible("a source without a type"))?;
                 let slot = self.home_of(inst.sources[i], ty)?;
                 let spill = Key {
                     op: MicroOp::Copy(ty),

@@ -30,11 +30,9 @@ impl Function<'_, '_> {
                     weight = weight_at(depth);
                 }
                 Operator::Block { .. } | Operator::If { .. } => blocks.push(false),
-                Operator::End => {
-                    if blocks.pop() == Some(true) {
-                        depth -= 1;
-                        weight = weight_at(depth);
-                    }
+                Operator::End if blocks.pop() == Some(true) => {
+                    depth -= 1;
+                    weight = weight_at(depth);
                 }
                 Operator::LocalGet { local_index } => {
                     weights[local_index as usize] = weights[local_index as usize].saturating_add(weight);
