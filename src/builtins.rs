@@ -46,6 +46,9 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::TableCopy => table_copy,
         Builtin::TableInit => table_init,
         Builtin::ElemDrop => elem_drop,
+        Builtin::EpochReached => epoch_reached,
+        Builtin::FunctionHot => function_hot,
+        Builtin::LoopHot => loop_hot,
     }
 }
 
@@ -97,6 +100,9 @@ builtins! {
     table_copy => do_table_copy;
     table_init => do_table_init;
     elem_drop => do_elem_drop;
+    epoch_reached => do_epoch_reached;
+    function_hot => do_function_hot;
+    loop_hot => do_loop_hot;
 }
 
 /// The header of the store that a context belongs to.
@@ -135,9 +141,9 @@ unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: 
     // SAFETY: the function is alive as long as its store.
     let slots = unsafe { (*function).slots() };
     // SAFETY: the header is alive, the field plain data.
-    let outer_top = unsafe { (*header).stack_top };
+    let outer_top = unsafe { (*header).vm.value_top };
     // SAFETY: as above. Everything of the outer run that is in use lies below the end of the slots.
-    unsafe { (*header).stack_top = args.wrapping_add(slots) };
+    unsafe { (*header).vm.value_top = args.wrapping_add(slots) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the header is alive, the field plain data.
         let owner = unsafe { (*header).owner };
@@ -150,7 +156,7 @@ unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: 
         unsafe { HostFunction::call(function, owner, caller, args) }
     }));
     // SAFETY: as before.
-    unsafe { (*header).stack_top = outer_top };
+    unsafe { (*header).vm.value_top = outer_top };
     let failure = match outcome {
         Ok(Ok(())) => return ExitStatus::Return as u64,
         Ok(Err(error)) => Failure::Error(error),
@@ -372,4 +378,16 @@ fn do_table_init(call: &Call) -> Result<(), Stop> {
 
 fn do_elem_drop(call: &Call) -> Result<(), Stop> {
     call.change_instance(|instance| instance.drop_elements(ElemIdx::new(call.a as u32)))
+}
+
+fn do_epoch_reached(_call: &Call) -> Result<(), Stop> {
+    Err(TrapCode::Interrupt.into())
+}
+
+fn do_function_hot(_call: &Call) -> Result<(), Stop> {
+    Ok(())
+}
+
+fn do_loop_hot(_call: &Call) -> Result<(), Stop> {
+    Ok(())
 }

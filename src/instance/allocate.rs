@@ -11,7 +11,7 @@ use crate::store::StoreInner;
 use crate::{Engine, Module};
 use crescendo_abi::{VmContext, VmFuncRef};
 use crescendo_interp::Variant;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// Makes an instance and gives it to the store. Its globals are zero, its tables null, its segments not yet used.
 ///
@@ -70,6 +70,8 @@ pub(super) fn allocate<T>(
         builtins: Engine::builtins(),
         instance: data.as_ptr().cast(),
         memory_count: all_memories.len() as u64,
+        // SAFETY: a store's memories live as long as the store.
+        memory_base: all_memories.first().map_or(ptr::null_mut(), |memory| unsafe { memory.as_ref() }.base()),
     };
     // SAFETY: the header is the first part of every context.
     unsafe { instance.context().write(header) };
@@ -107,6 +109,7 @@ impl InstanceData {
                 context: self.context(),
                 type_id: info.func_type_id(index).as_u32(),
                 func_index: index.as_u32(),
+                native: crescendo_interp::native_stub(),
             };
             // SAFETY: the layout has a record for every function that the module defines.
             unsafe { records.wrapping_add(func.index()).write(record) };

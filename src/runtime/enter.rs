@@ -1,7 +1,7 @@
 //! From the host into wasm: stacks and limits before a run, traps, errors and panics after it.
 //!
 //! Called by `Func::call_raw` and by instantiation for start functions. Slots go to the value stack above everything that
-//! outer runs use ([`StoreHeader::stack_top`], which the builtin for host calls moves), and come back from there. Native
+//! outer runs use (`VmStoreContext::value_top`, which the builtin for host calls moves), and come back from there. Native
 //! recursion through the host is bounded here, where each such recursion passes.
 
 use super::HostFunction;
@@ -87,7 +87,7 @@ unsafe fn run(
     }
     // SAFETY: the store is alive and only this thread uses it; the borrow ends before anything else looks at the header.
     let state = unsafe { &mut *header.as_ptr() };
-    let base = state.stack_top;
+    let base = state.vm.value_top;
     let room = state.vm.value_stack_limit.addr().saturating_sub(base.addr()) / SLOT_SIZE;
     if slots.len() > room || native_stack_address() < state.vm.native_stack_limit.addr() {
         return Err(Error::from(TrapCode::StackOverflow));

@@ -58,6 +58,7 @@ impl HostFunction {
             context: ptr::null_mut(),
             type_id: registered.as_ref().map_or(UNKNOWN_TYPE, |ty| ty.id().as_u32()),
             func_index: HOST_FUNC_INDEX,
+            native: crescendo_interp::native_host_stub(),
         };
         let slots = slot_count(&ty);
         let callback = Box::new(callback);

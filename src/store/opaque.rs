@@ -31,8 +31,6 @@ pub(crate) struct StoreHeader {
     pub(crate) vm: VmStoreContext,
     /// The store, derived from the exclusive borrow with which the innermost run of wasm was started; null outside.
     pub(crate) owner: Option<NonNull<dyn AnyStore>>,
-    /// The first free slot of the value stack; null until the stack exists.
-    pub(crate) stack_top: *mut u64,
     /// What the innermost run failed with, from the builtin that met it to the end of the run.
     pub(crate) failure: Option<Failure>,
 }
@@ -111,8 +109,7 @@ unsafe impl Sync for StoreOpaque {}
 
 impl StoreOpaque {
     pub(super) fn new(engine: &Engine) -> StoreOpaque {
-        let header =
-            StoreHeader { vm: VmStoreContext::new(), owner: None, stack_top: ptr::null_mut(), failure: None };
+        let header = StoreHeader { vm: VmStoreContext::new(), owner: None, failure: None };
         StoreOpaque {
             id: StoreId::allocate(),
             engine: engine.clone(),
@@ -219,7 +216,7 @@ impl StoreOpaque {
         })?;
         // SAFETY: the header lives as long as the store, which is borrowed exclusively.
         let header = unsafe { self.header.as_mut() };
-        header.stack_top = stack.base();
+        header.vm.value_top = stack.base();
         header.vm.value_stack_limit = stack.limit();
         self.value_stack = Some(stack);
         Ok(())

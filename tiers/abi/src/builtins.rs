@@ -54,6 +54,13 @@ builtins! {
     TableInit = 10;
     /// `elem.drop`: `a` element segment.
     ElemDrop = 11;
+    /// The epoch has reached the store's deadline. No operands. The guest goes on with a later deadline, or is interrupted.
+    EpochReached = 12;
+    /// The counter of the function whose entry record is `a` has run out. `args` is unused.
+    FunctionHot = 13;
+    /// The counter of loop `b` of the function whose index is `a` has run out. Writes the address of native code that takes the
+    /// frame over to `args`, or null.
+    LoopHot = 14;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

@@ -5,6 +5,7 @@
 
 use crate::{TrapCode, VmBuiltins};
 use core::ptr;
+use core::sync::atomic::AtomicU64;
 
 macro_rules! offsets {
     ($type:ident { $($name:ident: $field:ident = $offset:literal;)* }) => {
@@ -13,6 +14,15 @@ macro_rules! offsets {
         }
         const _: () = { $(assert!(core::mem::offset_of!($type, $field) == $offset);)* };
     };
+}
+
+/// Whether the code of an instance runs on memories with guard regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// All memories have guard regions and faults are traps: accesses and divisions are not checked.
+    Guarded,
+    /// Every access and division is checked; works with any memory and without signal handlers.
+    Checked,
 }
 
 /// How a run of wasm ended, as generated code and builtins report it.
@@ -25,6 +35,8 @@ pub enum ExitStatus {
     Trap = 1,
     /// A builtin or host function failed; what it failed with waits in the store.
     HostError = 2,
+    /// The base frame of a run that native code started tail-calls native code: see [`VmStoreContext::tail_record`].
+    TailCall = 3,
 }
 
 /// An instance as generated code sees it: this header, then the variable parts that [`crate::VmOffsets`] places.
@@ -38,12 +50,21 @@ pub struct VmContext {
     pub instance: *mut (),
     /// Number of entries in the memories array; at least 1, since an instance without memories has a dummy of size 0.
     pub memory_count: u64,
+    /// Address of byte 0 of memory 0 when the context was made. In guarded instances memories never move, and compiled code
+    /// relies on it; in others it means nothing.
+    pub memory_base: *mut u8,
 }
-offsets!(VmContext { STORE: store = 0; BUILTINS: builtins = 8; INSTANCE: instance = 16; MEMORY_COUNT: memory_count = 24; });
+offsets!(VmContext {
+    STORE: store = 0;
+    BUILTINS: builtins = 8;
+    INSTANCE: instance = 16;
+    MEMORY_COUNT: memory_count = 24;
+    MEMORY_BASE: memory_base = 32;
+});
 
 impl VmContext {
     /// Byte offset of the array of pointers to memories, right behind the header.
-    pub const MEMORIES: i32 = 32;
+    pub const MEMORIES: i32 = 40;
 }
 const _: () = assert!(size_of::<VmContext>() == VmContext::MEMORIES as usize);
 
@@ -66,11 +87,12 @@ pub struct VmStoreContext {
     pub value_stack_limit: *mut u8,
     /// Fuel left, in units of operator weights. Out of fuel when a charge exceeds it. `i64::MAX` at most.
     pub fuel: u64,
-    /// Where the guest stopped: inside the cell that trapped or called out (ip of the cell, or return address - 1).
+    /// Where the guest stopped: inside the cell that trapped or called out (ip of the cell, or return address - 1); in native
+    /// code the address of the instruction that trapped, or the return address of the call less one.
     pub exit_ip: *const u8,
-    /// The frame that stopped.
+    /// The frame that stopped; in native code its frame pointer.
     pub exit_fp: *mut u64,
-    /// The context that stopped.
+    /// The context that stopped; null when native code stopped.
     pub exit_context: *mut VmContext,
     /// Native stack pointer of the innermost run of wasm: a trap lands there.
     pub entry_sp: *mut u8,
@@ -80,8 +102,28 @@ pub struct VmStoreContext {
     pub trap_code: u32,
     /// Which of the stopped cell's micro-operators trapped, from 0.
     pub exit_micro_op: u32,
-    /// Lowest native stack address at which the host may still enter wasm.
+    /// Lowest native stack address at which the host may still enter wasm, and that a native frame may reach down to.
     pub native_stack_limit: *mut u8,
+    /// The first slot of the value stack that no frame uses while native code or the host runs.
+    pub value_top: *mut u64,
+    /// The context that last made a call from native code which may leave its instance.
+    pub native_caller: *mut VmContext,
+    /// Thunks through which native code calls functions that are not compiled, by canonical type id.
+    pub interpreter_thunks: *const *const u8,
+    /// Thunks through which native code calls host functions, by canonical type id.
+    pub host_thunks: *const *const u8,
+    /// After [`ExitStatus::TailCall`]: the entry record of the function that is tail-called.
+    pub tail_record: *const VmFuncRef,
+    /// After a tail call of a run's base frame: the thunk that takes the arguments from slots.
+    pub tail_entry: *const u8,
+    /// After a tail call of code that took over an interpreted frame: the first argument.
+    pub tail_args: *mut u64,
+    /// After a tail call of code that took over an interpreted frame: the number of arguments' slots.
+    pub tail_count: u64,
+    /// The engine's epoch.
+    pub epoch: *const AtomicU64,
+    /// The guest is interrupted when the epoch reaches this.
+    pub epoch_deadline: u64,
 }
 offsets!(VmStoreContext {
     VALUE_STACK_LIMIT: value_stack_limit = 0;
@@ -94,6 +136,16 @@ offsets!(VmStoreContext {
     TRAP_CODE: trap_code = 56;
     EXIT_MICRO_OP: exit_micro_op = 60;
     NATIVE_STACK_LIMIT: native_stack_limit = 64;
+    VALUE_TOP: value_top = 72;
+    NATIVE_CALLER: native_caller = 80;
+    INTERPRETER_THUNKS: interpreter_thunks = 88;
+    HOST_THUNKS: host_thunks = 96;
+    TAIL_RECORD: tail_record = 104;
+    TAIL_ENTRY: tail_entry = 112;
+    TAIL_ARGS: tail_args = 120;
+    TAIL_COUNT: tail_count = 128;
+    EPOCH: epoch = 136;
+    EPOCH_DEADLINE: epoch_deadline = 144;
 });
 
 impl VmStoreContext {
@@ -110,6 +162,16 @@ impl VmStoreContext {
             trap_code: 0,
             exit_micro_op: 0,
             native_stack_limit: ptr::null_mut(),
+            value_top: ptr::null_mut(),
+            native_caller: ptr::null_mut(),
+            interpreter_thunks: ptr::null(),
+            host_thunks: ptr::null(),
+            tail_record: ptr::null(),
+            tail_entry: ptr::null(),
+            tail_args: ptr::null_mut(),
+            tail_count: 0,
+            epoch: ptr::null(),
+            epoch_deadline: u64::MAX,
         }
     }
 
@@ -125,25 +187,30 @@ impl Default for VmStoreContext {
     }
 }
 
-/// One crossing from the host into wasm, on the host's native stack; the chain starts at [`VmStoreContext::transitions`].
+/// One crossing from the host into wasm or between interpreted and native code, on the native stack; the chain starts at
+/// [`VmStoreContext::transitions`].
 ///
-/// It keeps what the crossing covers up: the outer run's exit state, which is where a walker goes on when it has reached
-/// the base frame of the inner run.
+/// It keeps what the crossing covers up: the outer side's exit state, which is where a walker goes on when it has reached
+/// the base frame of the inner side.
+#[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct VmTransition {
     /// The crossing before this one, null at the first.
     pub prev: *mut VmTransition,
-    /// Exit state of the outer run.
+    /// Exit state of the outer side: inside the cell, or inside the native call instruction.
     pub outer_exit_ip: *const u8,
-    /// Exit state of the outer run; null when the host called from outside wasm.
+    /// Exit state of the outer side: its frame; null when the host called from outside wasm.
     pub outer_exit_fp: *mut u64,
-    /// Exit state of the outer run.
+    /// Exit state of the outer side; null when that is native code.
     pub outer_exit_context: *mut VmContext,
-    /// Landing place of the outer run.
-    pub outer_entry_sp: *mut u8,
-    /// The base frame of the run that this crossing started.
-    pub base_fp: *mut u64,
 }
+offsets!(VmTransition { PREV: prev = 0; EXIT_IP: outer_exit_ip = 8; EXIT_FP: outer_exit_fp = 16; EXIT_CONTEXT: outer_exit_context = 24; });
+
+impl VmTransition {
+    /// Bytes of a transition.
+    pub const SIZE: u32 = 32;
+}
+const _: () = assert!(size_of::<VmTransition>() == VmTransition::SIZE as usize);
 
 /// The entry record of a function. A `funcref` is a pointer to one, null for the null reference.
 #[derive(Debug)]
@@ -157,12 +224,21 @@ pub struct VmFuncRef {
     pub type_id: u32,
     /// The function's index in its module, `u32::MAX` for a host function.
     pub func_index: u32,
+    /// The native entry, with arguments in registers: the function's machine code, or a stub that jumps to the thunk for the
+    /// function's type.
+    pub native: *const u8,
 }
-offsets!(VmFuncRef { ENTRY: entry = 0; CONTEXT: context = 8; TYPE_ID: type_id = 16; FUNC_INDEX: func_index = 20; });
+offsets!(VmFuncRef {
+    ENTRY: entry = 0;
+    CONTEXT: context = 8;
+    TYPE_ID: type_id = 16;
+    FUNC_INDEX: func_index = 20;
+    NATIVE: native = 24;
+});
 
 impl VmFuncRef {
     /// Bytes of a record.
-    pub const SIZE: u32 = 24;
+    pub const SIZE: u32 = 32;
 }
 const _: () = assert!(size_of::<VmFuncRef>() == VmFuncRef::SIZE as usize);
 

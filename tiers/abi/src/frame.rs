@@ -22,3 +22,13 @@ pub const RECORD_CALLER_FP: i32 = 8;
 pub const RECORD_REAL_RETURN_IP: i32 = 16;
 /// Byte offset inside the record: the caller's context.
 pub const RECORD_CALLER_CONTEXT: i32 = 24;
+
+/// The slot where a frame's record starts, from the slots of its locals (params included) and of its results.
+pub const fn record_slot(locals: u32, results: u32) -> u32 {
+    if locals > results { locals } else { results }
+}
+
+/// The canonical slot of the operand at a height, in slots, above an empty operand stack.
+pub const fn temp_slot(record_slot: u32, height: u32) -> u32 {
+    record_slot + RECORD_SLOTS + height
+}

@@ -26,7 +26,7 @@ mod trap;
 
 pub use builtins::{Builtin, BuiltinFn, VmBuiltins};
 pub use context::{
-    ExitStatus, VmContext, VmFuncRef, VmGlobal, VmHostContext, VmMemory, VmStoreContext, VmTable,
+    ExitStatus, Variant, VmContext, VmFuncRef, VmGlobal, VmHostContext, VmMemory, VmStoreContext, VmTable,
     VmTransition,
 };
 pub use offsets::{ContextCounts, VmOffsets};

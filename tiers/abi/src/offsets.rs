@@ -117,7 +117,7 @@ mod tests {
             defined_funcs: 6,
         };
         let o = VmOffsets::new(counts).unwrap();
-        assert_eq!(o.memory(0), 32);
+        assert_eq!(o.memory(0), 40);
         assert_eq!(o.table(0), o.memory(2));
         assert_eq!(o.imported_global(0), o.table(3));
         assert_eq!(o.imported_func(0), o.imported_global(1));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_context_without_memories_has_room_for_the_dummy() {
         let o = VmOffsets::new(ContextCounts::default()).unwrap();
-        assert_eq!(o.size(), 48);
+        assert_eq!(o.size(), 48, "the header and one memory");
     }
 
     #[test]

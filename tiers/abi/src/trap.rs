@@ -55,6 +55,8 @@ trap_codes! {
     NullReference = 12, "null reference";
     /// A null function reference was called.
     NullFunctionReference = 13, "null function reference";
+    /// The store's epoch deadline was reached.
+    Interrupt = 14, "interrupt";
 }
 
 impl core::fmt::Display for TrapCode {

@@ -8,7 +8,6 @@
 //! |---|---|
 //! | [`Bytecode`] | a translated function |
 //! | [`ModuleEnv`], [`TranslateOptions`] | what a translation depends on |
-//! | [`Variant`] | with guard regions or with checks |
 //! | [`RawFrame`] | a frame as [`walk`] finds it |
 //! | [`Census`] | counts of micro-operator sequences, for choosing superinstructions |
 //!
@@ -23,7 +22,11 @@ mod table;
 mod translate;
 
 pub use bytecode::Bytecode;
+pub use crescendo_abi::Variant;
 pub use disas::disassemble;
-pub use run::{RawFrame, host_entry, run, untranslated_entry, walk};
+pub use run::{
+    NativeSupport, RawFrame, host_entry, native_host_stub, native_stub, native_support, run,
+    untranslated_entry, walk,
+};
 pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
-pub use translate::{Arena, Census, ModuleEnv, TranslateError, TranslateOptions, Variant, translate};
+pub use translate::{Arena, Census, ModuleEnv, TranslateError, TranslateOptions, translate};

@@ -76,7 +76,74 @@ global_asm!(
     "mov eax, {trap}",
     "jmp 2b",
     ".size crescendo_enter, . - crescendo_enter",
+    // From native code; see `native`.
+    ".hidden crescendo_native_stub",
+    ".globl crescendo_native_stub",
+    "crescendo_native_stub:",
+    "mov rax, [rsi + {context_store}]",
+    "mov rax, [rax + {interpreter_thunks}]",
+    "mov r10d, [rdi + {type_id}]",
+    "jmp [rax + r10*8]",
+    ".hidden crescendo_native_host_stub",
+    ".globl crescendo_native_host_stub",
+    "crescendo_native_host_stub:",
+    "mov rax, [rsi + {context_store}]",
+    "mov rax, [rax + {host_thunks}]",
+    "mov r10d, [rdi + {type_id}]",
+    "jmp [rax + r10*8]",
+    ".hidden crescendo_native_builtin",
+    ".globl crescendo_native_builtin",
+    "crescendo_native_builtin:",
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "sub rsp, 8",
+    "mov rbx, rdi",
+    "mov rax, [rdi + {context_store}]",
+    "mov r10, [rbp + 8]",
+    "dec r10",
+    "mov [rax + {exit_ip}], r10",
+    "mov r10, [rbp]",
+    "mov [rax + {exit_fp}], r10",
+    "mov qword ptr [rax + {exit_context}], 0",
+    "call r8",
+    "test rax, rax",
+    "jnz 3f",
+    "add rsp, 8",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    "3:",
+    "mov rdi, rbx",
+    "mov rsi, rax",
+    ".hidden crescendo_native_leave",
+    ".globl crescendo_native_leave",
+    "crescendo_native_leave:",
+    "mov rcx, [rdi + {context_store}]",
+    "mov rsp, [rcx + {entry_sp}]",
+    "mov rax, rsi",
+    "jmp 2b",
+    ".hidden crescendo_native_trap",
+    ".globl crescendo_native_trap",
+    "crescendo_native_trap:",
+    "mov rax, [rdi + {context_store}]",
+    "mov r10, [rsp]",
+    "dec r10",
+    "mov [rax + {exit_ip}], r10",
+    "mov [rax + {exit_fp}], rbp",
+    "mov qword ptr [rax + {exit_context}], 0",
+    "mov [rax + {trap_code}], esi",
+    "mov esi, {trap}",
+    "jmp crescendo_native_leave",
     ".popsection",
+    context_store = const VmContext::STORE,
+    interpreter_thunks = const VmStoreContext::INTERPRETER_THUNKS,
+    host_thunks = const VmStoreContext::HOST_THUNKS,
+    type_id = const VmFuncRef::TYPE_ID,
+    exit_ip = const VmStoreContext::EXIT_IP,
+    exit_fp = const VmStoreContext::EXIT_FP,
+    exit_context = const VmStoreContext::EXIT_CONTEXT,
+    trap_code = const VmStoreContext::TRAP_CODE,
     handler = const offset_of!(Entry, handler),
     ip = const offset_of!(Entry, ip),
     fp = const offset_of!(Entry, fp),
@@ -163,6 +230,65 @@ unsafe extern "C" {
     fn crescendo_enter(entry: *const Entry) -> u64;
 }
 
+#[cfg(target_arch = "x86_64")]
+unsafe extern "C" {
+    static crescendo_native_stub: u8;
+    static crescendo_native_host_stub: u8;
+    static crescendo_native_builtin: u8;
+    static crescendo_native_leave: u8;
+    static crescendo_native_trap: u8;
+}
+
+/// What native code jumps to and calls, by address.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeSupport {
+    /// The native entry of functions that are not compiled: jumps to the thunk for the record's type.
+    pub stub: *const u8,
+    /// The native entry of host functions: jumps to the thunk for the record's type.
+    pub host_stub: *const u8,
+    /// Calls a builtin, `(context, args, a, b, function)` in the C convention; goes on only if it succeeds.
+    pub builtin: *const u8,
+    /// Ends the run, `(context, status)` in the C convention.
+    pub leave: *const u8,
+    /// Ends the run with a trap of the calling native code, `(context, code)` in the C convention.
+    pub trap: *const u8,
+    /// The cell that interpreted functions return to whose caller is native code.
+    pub halt_cell: *const u8,
+}
+
+/// The addresses for this machine; null, but for the cell, where native code is not supported.
+pub fn native_support() -> NativeSupport {
+    let halt_cell = (&raw const cells().native_halt).cast();
+    #[cfg(target_arch = "x86_64")]
+    return NativeSupport {
+        stub: &raw const crescendo_native_stub,
+        host_stub: &raw const crescendo_native_host_stub,
+        builtin: &raw const crescendo_native_builtin,
+        leave: &raw const crescendo_native_leave,
+        trap: &raw const crescendo_native_trap,
+        halt_cell,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    NativeSupport {
+        stub: std::ptr::null(),
+        host_stub: std::ptr::null(),
+        builtin: std::ptr::null(),
+        leave: std::ptr::null(),
+        trap: std::ptr::null(),
+        halt_cell,
+    }
+}
+
+/// The native entry of functions that are not compiled.
+pub fn native_stub() -> *const u8 {
+    native_support().stub
+}
+
+/// The native entry of host functions.
+pub fn native_host_stub() -> *const u8 {
+    native_support().host_stub
+}
+
 /// Start and length of the handlers' text.
 pub(crate) fn text() -> (*const u8, usize) {
     (&raw const crescendo_handlers_start, crate::table::HANDLER_BYTES)
@@ -175,6 +301,7 @@ pub(crate) fn text_region(start: *const u8, len: usize, rows: &'static [TrapRow]
 /// Cells that belong to no function. An entry has two words: the handler for callers of another context, then the cell.
 struct StaticCells {
     halt: [u64; 1],
+    native_halt: [u64; 1],
     return_switch: [u64; 1],
     untranslated: [u64; 2],
     host: [u64; 2],
@@ -187,6 +314,7 @@ fn cells() -> &'static StaticCells {
         let handler = |op| Handler::single(Root::Guarded, op).map_or(0, Handler::address);
         StaticCells {
             halt: [handler(MicroOp::Halt)],
+            native_halt: [handler(MicroOp::Halt)],
             return_switch: [handler(MicroOp::ReturnSwitch)],
             untranslated: [handler(MicroOp::UntranslatedCross), handler(MicroOp::Untranslated)],
             // Host functions are never entered from their own context.
@@ -208,6 +336,12 @@ pub fn host_entry() -> *const u8 {
 /// The cell that calls across contexts return to.
 pub(crate) fn return_switch_cell() -> *const u8 {
     (&raw const cells().return_switch).cast()
+}
+
+/// Whether an address less one is that of a cell at which a run ends.
+fn is_base(ip: *const u8) -> bool {
+    let cell = ip.wrapping_add(1);
+    cell == halt_cell() || cell == native_support().halt_cell
 }
 
 fn halt_cell() -> *const u8 {
@@ -245,8 +379,6 @@ pub unsafe fn run(
         outer_exit_ip: outer.exit_ip,
         outer_exit_fp: outer.exit_fp,
         outer_exit_context: outer.exit_context,
-        outer_entry_sp: outer.entry_sp,
-        base_fp: fp,
     };
     // SAFETY: as above.
     unsafe { (*store).transitions = &raw mut transition };
@@ -318,7 +450,7 @@ pub unsafe fn walk(
     };
     let mut transition = stopped.transitions;
     loop {
-        while !frame.fp.is_null() && frame.ip.wrapping_add(1) != halt_cell() {
+        while !frame.fp.is_null() && !is_base(frame.ip) {
             if visit(&frame).is_break() {
                 return;
             }

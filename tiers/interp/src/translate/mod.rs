@@ -21,19 +21,11 @@ pub use census::Census;
 use crate::bytecode::Bytecode;
 use crate::micro::Root;
 use bumpalo::Bump;
+use crescendo_abi::Variant;
 use crescendo_abi::VmOffsets;
 use crescendo_module::{DefinedFuncIdx, ModuleInfo};
 use function::Function;
 use std::fmt;
-
-/// Whether an instance runs on memories with guard regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// All memories have guard regions and faults are traps: accesses and divisions are not checked.
-    Guarded,
-    /// Every access and division is checked; works with any memory and without signal handlers.
-    Checked,
-}
 
 /// How to translate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

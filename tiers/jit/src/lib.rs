@@ -1,0 +1,2 @@
+//! WebAssembly functions to machine code.
+#![forbid(unsafe_code)]
