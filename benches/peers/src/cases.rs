@@ -59,7 +59,7 @@ const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
     ("sqlite", &[], Some("workloads/sql100k.sql"), "expected/sql100k.txt"),
     ("lua", &[], Some("workloads/kernels.lua"), "expected/kernels.txt"),
     ("quickjs", &[], Some("workloads/suite.js"), "expected/suite.txt"),
-    ("bzip2", &["selftest", "2000000"], None, "expected/bzip2.txt"),
+    ("bzip2", &["selftest", "10000000"], None, "expected/bzip2.txt"),
 ];
 
 /// The kernels whose names contain one of the filters; all of them without a filter.

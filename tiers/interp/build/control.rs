@@ -25,10 +25,10 @@ const fn value_index(argument: usize) -> usize {
     }
     i
 }
-const RECORD_REG: usize = value_index(ENTRY_RECORD);
-const RETURN_IP_REG: usize = value_index(ENTRY_RETURN_IP);
-const CALLER_FP_REG: usize = value_index(ENTRY_CALLER_FP);
-const RETURN_RECORD_REG: usize = value_index(RETURN_RECORD);
+pub const RECORD_REG: usize = value_index(ENTRY_RECORD);
+pub const RETURN_IP_REG: usize = value_index(ENTRY_RETURN_IP);
+pub const CALLER_FP_REG: usize = value_index(ENTRY_CALLER_FP);
+pub const RETURN_RECORD_REG: usize = value_index(RETURN_RECORD);
 
 impl Handler<'_> {
     /// Emits one micro-operator of control. Gives whether it ended the handler.
@@ -71,6 +71,27 @@ impl Handler<'_> {
             MicroOp::Untranslated => self.untranslated(false),
             MicroOp::UntranslatedCross => self.untranslated(true),
             MicroOp::HostCall => self.host_call(),
+            MicroOp::Epoch => {
+                self.epoch();
+                return false;
+            }
+            MicroOp::CountEntry => self.count_entry(false),
+            MicroOp::CountEntryCross => self.count_entry(true),
+            MicroOp::CountLoop => {
+                self.count_loop();
+                return false;
+            }
+            MicroOp::SkipLoop => {
+                self.at += 8;
+                let header = self.operand_u64();
+                self.dispatch(header, 0);
+            }
+            MicroOp::LoopHot => {
+                self.loop_hot();
+                return false;
+            }
+            MicroOp::EnterNative => self.enter_native(false),
+            MicroOp::EnterNativeCross => self.enter_native(true),
             other => panic!("{} is not control", other.name()),
         }
         true
@@ -101,12 +122,12 @@ impl Handler<'_> {
     }
 
     /// The context of the caller: the running one, or what a caller across contexts has left in the memory register.
-    fn caller_context(&mut self, cross: bool) -> Value {
+    pub fn caller_context(&mut self, cross: bool) -> Value {
         if cross { self.memory } else { self.context() }
     }
 
     /// Notes the call that led to this function's entry as the place where the guest stops.
-    fn exit_at_call(&mut self, cross: bool) {
+    pub fn exit_at_call(&mut self, cross: bool) {
         let context = self.caller_context(cross);
         let ip = self.b.ins().iadd_imm_s(self.regs[RETURN_IP_REG], -1);
         let fp = self.regs[CALLER_FP_REG];
@@ -177,7 +198,7 @@ impl Handler<'_> {
         self.b.switch_to_block(done);
     }
 
-    fn finish_nothing(&mut self) {
+    pub fn finish_nothing(&mut self) {
         let key = Key::all_slots(MicroOp::Fuel);
         self.finish(&key, Computed::NOTHING);
     }
@@ -197,7 +218,7 @@ impl Handler<'_> {
     }
 
     /// Where memories may move, their base is read again after everything that may have grown them.
-    fn reload_checked_base(&mut self) {
+    pub fn reload_checked_base(&mut self) {
         if self.root.checked() {
             let context = self.context();
             self.memory = self.memory_base(context);
@@ -270,7 +291,7 @@ impl Handler<'_> {
     }
 
     /// Enters a function as a caller with this context does that is not the function's own.
-    fn jump_across(&mut self, entry: Value, record: Value, caller: Value) {
+    pub fn jump_across(&mut self, entry: Value, record: Value, caller: Value) {
         let target = self.load(record, VmFuncRef::CONTEXT);
         let handler = self.b.ins().load(types::I64, cell(), entry, -CROSS_ENTRY_BACK);
         self.b.ins().set_pinned_reg(target);
@@ -285,6 +306,11 @@ impl Handler<'_> {
         let args = self.operand_slot();
         let count = self.operand_u32();
         let switch = self.operand_u64();
+        self.replace_frame(record, own, args, count, switch);
+    }
+
+    /// Enters the function of a record in place of the running one, whose own record and whose caller's switch cell are given.
+    pub fn replace_frame(&mut self, record: Value, own: Value, args: Value, count: Value, switch: Value) {
         // Who called this function, read before the arguments overwrite the record.
         let return_ip = self.load(own, RECORD_RETURN_IP);
         let caller_fp = self.load(own, RECORD_CALLER_FP);
@@ -322,7 +348,7 @@ impl Handler<'_> {
     }
 
     /// Calls a builtin and leaves the handlers when it fails.
-    fn call_builtin(&mut self, function: Value, args: Value, a: Value, b: Value) {
+    pub fn call_builtin(&mut self, function: Value, args: Value, a: Value, b: Value) {
         let context = self.context();
         let mut signature = Signature::new(CallConv::SystemV);
         signature.params.extend([AbiParam::new(types::I64); 4]);
@@ -337,7 +363,7 @@ impl Handler<'_> {
     }
 
     /// The function of a builtin with a fixed number.
-    fn builtin_function(&mut self, builtin: Builtin) -> Value {
+    pub fn builtin_function(&mut self, builtin: Builtin) -> Value {
         let context = self.context();
         let builtins = self.load(context, VmContext::BUILTINS);
         self.load(builtins, builtin as i32 * 8)

@@ -13,6 +13,7 @@ mod micro;
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod proof;
 mod table;
+mod tiering;
 mod values;
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod x64;

@@ -202,7 +202,9 @@ fn belongs(root: Root, op: MicroOp) -> bool {
         | MicroOp::ReturnSwitch
         | MicroOp::Untranslated
         | MicroOp::UntranslatedCross
-        | MicroOp::HostCall => root == Root::Guarded,
+        | MicroOp::HostCall
+        | MicroOp::EnterNative
+        | MicroOp::EnterNativeCross => root == Root::Guarded,
         _ => true,
     }
 }

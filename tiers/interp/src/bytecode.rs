@@ -3,14 +3,16 @@
 use crate::micro::Root;
 use crate::table::Handler;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// The translation of one function. It belongs to no instance and does not change.
+/// The translation of one function. It belongs to no instance, and nothing of it changes but its counters and the handlers of
+/// back edges that stop counting.
 ///
 /// Layout: the entry handler for callers of another context, then the entry cell, then the other cells. A cell is the address
 /// of its handler and the operands of its micro-operators.
 #[derive(Debug)]
 pub struct Bytecode {
-    pub(crate) code: Box<[u8]>,
+    pub(crate) code: Cells,
     /// One entry a micro-operator: bytes since the last one's cell, then zigzag distance of the operator's offset.
     pub(crate) map: Box<[u8]>,
     pub(crate) root: Root,
@@ -18,6 +20,80 @@ pub struct Bytecode {
     pub(crate) frame_slots: u32,
     /// Byte offset in the module where the function's body starts; the mapping counts from it.
     pub(crate) body_offset: u32,
+    /// The function's counter, then those of its loops; none when nothing is counted.
+    pub(crate) counters: Box<[AtomicU32]>,
+    /// Offset of the entry cell that counts.
+    pub(crate) counted_entry: Option<u32>,
+    pub(crate) loops: Box<[Loop]>,
+}
+
+/// A loop whose iterations are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loop {
+    /// Byte offset in the module of the operator `loop`.
+    pub offset: u32,
+    /// The innermost loop around it, by its index.
+    pub parent: Option<u32>,
+    /// Offset of the cell that counts; 0 when no branch goes back.
+    pub(crate) cell: u32,
+}
+
+/// Bytecode in whole words, so that a handler can be exchanged while other threads run it.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    words: Box<[AtomicU64]>,
+    len: usize,
+}
+
+impl Cells {
+    /// Room for so many bytes.
+    pub(crate) fn new(len: usize) -> Cells {
+        Cells { words: (0..len.div_ceil(8)).map(|_| AtomicU64::new(0)).collect(), len }
+    }
+
+    /// Fills the cells.
+    pub(crate) fn write(&self, code: &[u8]) {
+        for (word, bytes) in self.words.iter().zip(code.chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_le_bytes(padded), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn start(&self) -> *const u8 {
+        self.words.as_ptr().cast()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A copy of the cells as they are now.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> =
+            self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).collect();
+        bytes.truncate(self.len);
+        bytes
+    }
+
+    /// Eight bytes at an offset.
+    pub(crate) fn word(&self, at: usize) -> Option<u64> {
+        let load = |index: usize| self.words.get(index).map(|word| word.load(Ordering::Relaxed));
+        let (index, shift) = (at / 8, at % 8 * 8);
+        if at + 8 > self.len {
+            return None;
+        }
+        let low = load(index)? >> shift;
+        Some(if shift == 0 { low } else { low | load(index + 1)? << (64 - shift) })
+    }
+
+    /// Exchanges the handler of a cell, which starts at a word.
+    fn set_handler(&self, at: usize, handler: Handler) {
+        debug_assert!(at.is_multiple_of(8), "the cell of a counter starts at a word");
+        if let Some(word) = self.words.get(at / 8) {
+            word.store(handler.address(), Ordering::Relaxed);
+        }
+    }
 }
 
 /// Bytes before the entry cell.
@@ -35,9 +111,54 @@ pub(crate) struct MapEntry {
 }
 
 impl Bytecode {
-    /// The entry cell; an entry record's `entry`.
+    /// The entry cell; an entry record's `entry`. The one that counts calls, if they are counted.
     pub fn entry(&self) -> *const u8 {
-        self.code[ENTRY_OFFSET..].as_ptr()
+        match self.counted_entry {
+            Some(at) => self.code.start().wrapping_add(at as usize),
+            None => self.uncounted_entry(),
+        }
+    }
+
+    /// The entry cell that does not count calls.
+    pub fn uncounted_entry(&self) -> *const u8 {
+        self.code.start().wrapping_add(ENTRY_OFFSET)
+    }
+
+    /// The loops whose iterations are counted, in the order of their operators.
+    pub fn loops(&self) -> &[Loop] {
+        &self.loops
+    }
+
+    /// How many calls are left until the function counts as hot.
+    pub fn calls_left(&self) -> u32 {
+        self.counters.first().map_or(u32::MAX, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// How many iterations are left until a loop counts as hot.
+    pub fn iterations_left(&self, index: u32) -> u32 {
+        self.counters.get(index as usize + 1).map_or(u32::MAX, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Lets the function count as hot after this many calls, from 1 on.
+    pub fn set_calls_left(&self, calls: u32) {
+        if let Some(counter) = self.counters.first() {
+            counter.store(calls, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets a loop count as hot after this many iterations, from 0 on.
+    pub fn set_iterations_left(&self, index: u32, iterations: u32) {
+        if let Some(counter) = self.counters.get(index as usize + 1) {
+            counter.store(iterations, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the counting of a loop's iterations, also in frames that run now.
+    pub fn stop_counting(&self, index: u32) {
+        let Some(found) = self.loops.get(index as usize).filter(|found| found.cell != 0) else { return };
+        if let Some(handler) = Handler::single(self.root, crate::micro::MicroOp::SkipLoop) {
+            self.code.set_handler(found.cell as usize, handler);
+        }
     }
 
     /// Bytes of bytecode.
@@ -47,17 +168,18 @@ impl Bytecode {
 
     /// Always false: every function has an entry.
     pub fn is_empty(&self) -> bool {
-        self.code.is_empty()
+        self.code.len() == 0
     }
 
     /// Bytes that the bytecode and its mapping take.
     pub fn heap_bytes(&self) -> usize {
-        self.code.len() + self.map.len()
+        let counters = self.counters.len() * 4 + self.loops.len() * size_of::<Loop>();
+        self.code.len() + self.map.len() + counters
     }
 
     /// The addresses of the bytecode.
     pub fn address_range(&self) -> Range<usize> {
-        let start = self.code.as_ptr().addr();
+        let start = self.code.start().addr();
         start..start + self.code.len()
     }
 
@@ -78,7 +200,7 @@ impl Bytecode {
     ///
     /// Cost: linear in the function's size; for traps and listings.
     pub fn wasm_offset(&self, ip: *const u8, micro_op: u32) -> Option<u32> {
-        let at = ip.addr().checked_sub(self.code.as_ptr().addr())?;
+        let at = ip.addr().checked_sub(self.code.start().addr())?;
         if at >= self.code.len() {
             return None;
         }
@@ -114,8 +236,7 @@ impl Bytecode {
 
     /// The handler of the cell at an offset.
     pub(crate) fn handler_at(&self, cell: usize) -> Option<Handler> {
-        let word = self.code.get(cell..cell + 8)?;
-        Handler::at(u64::from_le_bytes(word.try_into().ok()?))
+        Handler::at(self.code.word(cell)?)
     }
 }
 
@@ -168,7 +289,7 @@ impl MapWriter {
 #[cfg(test)]
 mod tests {
     use crate::table::listing;
-    use crate::{Arena, ModuleEnv, TranslateOptions, Variant, translate};
+    use crate::{Arena, Counting, ModuleEnv, TranslateOptions, Variant, translate};
     use crescendo_abi::{ContextCounts, VmOffsets};
     use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry, parse};
     use std::collections::HashSet;
@@ -199,7 +320,10 @@ mod tests {
         for variant in [Variant::Guarded, Variant::Checked] {
             for fuse in [true, false] {
                 for fuel in [true, false] {
-                    all.push(TranslateOptions { variant, fuse, fuel, ..TranslateOptions::default() });
+                    let counting = fuel.then_some(Counting { calls: 10, iterations: 20 });
+                    let epochs = fuel;
+                    let others = TranslateOptions::default();
+                    all.push(TranslateOptions { variant, fuse, fuel, epochs, counting, ..others });
                 }
             }
         }
@@ -234,7 +358,7 @@ mod tests {
                             cells += 1;
                             last = Some(entry.cell);
                         }
-                        let ip = bytecode.code[entry.cell as usize..].as_ptr();
+                        let ip = bytecode.code.start().wrapping_add(entry.cell as usize);
                         assert_eq!(bytecode.wasm_offset(ip, entry.micro_op), Some(entry.offset));
                     }
                     let text = crate::disassemble(&bytecode);

@@ -66,19 +66,27 @@ pub fn disassemble(bytecode: &Bytecode) -> String {
         bytecode.frame_slots(),
         bytecode.record_slot()
     );
+    let code = bytecode.code.bytes();
     let mut mapping = bytecode.mapping().peekable();
     let mut cell = ENTRY_OFFSET;
     while cell < bytecode.len() {
         let keys = bytecode.handler_at(cell).and_then(|handler| listing().get(&handler));
         let Some(keys) = keys else {
+            // Cells whose handler may be exchanged start at a word.
+            if !cell.is_multiple_of(8)
+                && code[cell..cell.next_multiple_of(8).min(code.len())].iter().all(|byte| *byte == 0)
+            {
+                cell = cell.next_multiple_of(8);
+                continue;
+            }
             let _ = writeln!(text, "{cell:04x}: not a cell");
             break;
         };
         let mut operands = Operands {
-            code: &bytecode.code,
+            code: &code,
             at: cell + 8,
             wide: bytecode.root.wide(),
-            base: bytecode.code.as_ptr().addr() as u64,
+            base: bytecode.code.start().addr() as u64,
         };
         for (i, key) in keys.iter().enumerate() {
             let offset = mapping.next_if(|entry| entry.cell as usize == cell).map(|entry| entry.offset);

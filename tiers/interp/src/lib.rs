@@ -21,7 +21,7 @@ mod run;
 mod table;
 mod translate;
 
-pub use bytecode::Bytecode;
+pub use bytecode::{Bytecode, Loop};
 pub use crescendo_abi::Variant;
 pub use disas::disassemble;
 pub use run::{
@@ -29,4 +29,4 @@ pub use run::{
     untranslated_entry, walk,
 };
 pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
-pub use translate::{Arena, Census, ModuleEnv, TranslateError, TranslateOptions, translate};
+pub use translate::{Arena, Census, Counting, ModuleEnv, TranslateError, TranslateOptions, translate};

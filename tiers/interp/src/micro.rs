@@ -119,6 +119,22 @@ pub enum MicroOp {
     UntranslatedCross,
     /// The entry of a host function.
     HostCall,
+    /// Goes on if the epoch has not reached the store's deadline.
+    Epoch,
+    /// A function's entry that counts calls, before its own entry.
+    CountEntry,
+    /// As `CountEntry`, for callers of another context.
+    CountEntryCross,
+    /// A loop's back edge: counts, and goes to the loop's header or, when the counter has run out, on to the next cell.
+    CountLoop,
+    /// A loop's back edge that no longer counts; as long as `CountLoop`.
+    SkipLoop,
+    /// Asks for native code that takes over the frame at a loop's header; goes on if there is none.
+    LoopHot,
+    /// The entry of a compiled function.
+    EnterNative,
+    /// As `EnterNative`, for callers of another context.
+    EnterNativeCross,
 }
 
 /// The counts of zeroed slots for which [`MicroOp::Enter`] has handlers of its own; a function rounds up.
@@ -205,6 +221,17 @@ impl MicroOp {
             | MicroOp::Untranslated
             | MicroOp::UntranslatedCross
             | MicroOp::HostCall => ends(NONE, &[]),
+            MicroOp::Epoch => shape(NONE, &[], None),
+            // The counter's address, the function's own entry. The cross entry reads the cell behind it.
+            MicroOp::CountEntry => ends(NONE, &[U64, Target]),
+            MicroOp::CountEntryCross | MicroOp::EnterNativeCross => ends(NONE, &[]),
+            // The counter's address, the loop's header.
+            MicroOp::CountLoop => shape(NONE, &[U64, Target], None),
+            MicroOp::SkipLoop => ends(NONE, &[U64, Target]),
+            // Function, loop, bytes of the frame, own record, return-switch cell.
+            MicroOp::LoopHot => shape(NONE, &[U32, U32, U32, Slot, U64], None),
+            // Thunk, thunk for tail calls, the cell to which native callers let interpreted functions return.
+            MicroOp::EnterNative => ends(NONE, &[U64, U64, U64]),
         }
     }
 
@@ -244,6 +271,14 @@ impl MicroOp {
             MicroOp::Untranslated => tag(26, 5),
             MicroOp::UntranslatedCross => tag(26, 6),
             MicroOp::HostCall => tag(26, 7),
+            MicroOp::Epoch => tag(26, 8),
+            MicroOp::CountEntry => tag(26, 9),
+            MicroOp::CountEntryCross => tag(26, 10),
+            MicroOp::CountLoop => tag(26, 11),
+            MicroOp::SkipLoop => tag(26, 12),
+            MicroOp::LoopHot => tag(26, 13),
+            MicroOp::EnterNative => tag(26, 14),
+            MicroOp::EnterNativeCross => tag(26, 15),
         }
     }
 
@@ -287,7 +322,9 @@ impl MicroOp {
             MicroOp::Halt,
             MicroOp::ReturnSwitch,
         ]);
-        all.extend([MicroOp::Untranslated, MicroOp::UntranslatedCross, MicroOp::HostCall]);
+        all.extend([MicroOp::Untranslated, MicroOp::UntranslatedCross, MicroOp::HostCall, MicroOp::Epoch]);
+        all.extend([MicroOp::CountEntry, MicroOp::CountEntryCross, MicroOp::CountLoop, MicroOp::SkipLoop]);
+        all.extend([MicroOp::LoopHot, MicroOp::EnterNative, MicroOp::EnterNativeCross]);
         all
     }
 
@@ -340,6 +377,14 @@ impl MicroOp {
             MicroOp::Untranslated => "untranslated".to_string(),
             MicroOp::UntranslatedCross => "untranslated_cross".to_string(),
             MicroOp::HostCall => "host_call".to_string(),
+            MicroOp::Epoch => "epoch".to_string(),
+            MicroOp::CountEntry => "count_entry".to_string(),
+            MicroOp::CountEntryCross => "count_entry_cross".to_string(),
+            MicroOp::CountLoop => "count_loop".to_string(),
+            MicroOp::SkipLoop => "skip_loop".to_string(),
+            MicroOp::LoopHot => "loop_hot".to_string(),
+            MicroOp::EnterNative => "enter_native".to_string(),
+            MicroOp::EnterNativeCross => "enter_native_cross".to_string(),
         }
     }
 }

@@ -142,7 +142,9 @@ mod tests {
                     | MicroOp::ReturnSwitch
                     | MicroOp::Untranslated
                     | MicroOp::UntranslatedCross
-                    | MicroOp::HostCall => root == Root::Guarded,
+                    | MicroOp::HostCall
+                    | MicroOp::EnterNative
+                    | MicroOp::EnterNativeCross => root == Root::Guarded,
                     _ => true,
                 };
                 assert_eq!(Handler::single(root, op).is_some(), fits, "{root:?} {}", op.name());

@@ -18,6 +18,8 @@ mod proof;
 #[path = "../build/table.rs"]
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod table;
+#[path = "../build/tiering.rs"]
+mod tiering;
 #[path = "../build/values.rs"]
 mod values;
 #[path = "../build/x64/mod.rs"]

@@ -206,6 +206,7 @@ impl Guest {
             builtins: ptr::null(),
             instance: ptr::null_mut(),
             memory_count: memories.len() as u64,
+            memory_base: std::ptr::null_mut(),
         };
         let context =
             Box::new(Context { header, memories: memories.each_mut().map(|memory| &raw mut **memory) });

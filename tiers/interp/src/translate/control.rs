@@ -26,6 +26,7 @@ impl<'b> Function<'_, 'b> {
         }
         let results = results.into_bump_slice();
         self.push_frame(FrameKind::Function, &[], results, UNBOUND)?;
+        self.check_epoch();
         self.start_run();
         for index in 0..self.local_count() {
             let local = *self.local(index);
@@ -35,6 +36,12 @@ impl<'b> Function<'_, 'b> {
             }
         }
         Ok(())
+    }
+
+    fn check_epoch(&mut self) {
+        if self.options.epochs {
+            self.append(MicroOp::Epoch, &[], None, &[]);
+        }
     }
 
     /// Starts a straight-line run of operators that pays its fuel at its beginning.
@@ -63,7 +70,10 @@ impl<'b> Function<'_, 'b> {
         let label = self.new_label();
         let height = (self.height().checked_sub(params.len()))
             .ok_or_else(|| self.impossible("a block's params are not on the stack"))?;
-        self.frames.push(ControlFrame { kind, height, params, results, label, else_label, branched: false });
+        let branch_label = label;
+        let frame =
+            ControlFrame { kind, height, params, results, label, branch_label, else_label, branched: false };
+        self.frames.push(frame);
         Ok(())
     }
 
@@ -99,6 +109,8 @@ impl<'b> Function<'_, 'b> {
         let label = self.frame(0)?.label;
         self.bind(label);
         self.loop_depth += 1;
+        self.count_loop(label);
+        self.check_epoch();
         self.start_run();
         Ok(())
     }
@@ -153,6 +165,7 @@ impl<'b> Function<'_, 'b> {
         }
         if frame.kind == FrameKind::Loop {
             self.loop_depth -= 1;
+            self.leave_loop();
         } else {
             self.bind(frame.label);
         }
@@ -182,10 +195,13 @@ impl<'b> Function<'_, 'b> {
 
     /// The label of a branch of this depth, which is now branched to.
     fn branch_label(&mut self, depth: u32) -> Result<Label, Stop> {
-        let label = self.frame(depth)?.label;
+        let frame = *self.frame(depth)?;
         let index = self.frames.len() - 1 - depth as usize;
         self.frames[index].branched = true;
-        Ok(label)
+        if frame.kind == FrameKind::Loop {
+            self.branch_back(frame.branch_label);
+        }
+        Ok(frame.branch_label)
     }
 
     /// The values that a branch to a frame carries.

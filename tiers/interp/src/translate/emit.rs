@@ -3,11 +3,12 @@
 use super::function::{Function, Label, UNBOUND};
 use super::region::{Home, Inst, InstId, Source};
 use super::{Step, Stop, TranslateError};
-use crate::bytecode::Bytecode;
+use crate::bytecode::{Bytecode, Cells};
 use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp};
 use crate::table::{Handler, Node};
 use crescendo_abi::SLOT_SIZE;
 use crescendo_semantics::Ty;
+use std::sync::atomic::AtomicU32;
 
 impl Function<'_, '_> {
     /// Writes the entry cell and the entry handler before it.
@@ -28,12 +29,12 @@ impl Function<'_, '_> {
         Ok(())
     }
 
-    fn handler(&self, op: MicroOp) -> Result<Handler, Stop> {
+    pub(crate) fn handler(&self, op: MicroOp) -> Result<Handler, Stop> {
         Handler::single(self.root, op).ok_or_else(|| self.impossible("an operator has no handler"))
     }
 
     /// The byte offset of a slot; it fits 31 bits.
-    fn slot_bytes(&self, slot: u32) -> Result<u32, Stop> {
+    pub(crate) fn slot_bytes(&self, slot: u32) -> Result<u32, Stop> {
         match slot.checked_mul(SLOT_SIZE as u32) {
             Some(bytes) if bytes <= i32::MAX as u32 => Ok(bytes),
             _ => Err(Stop::Error(TranslateError::FrameTooLarge { slots: u64::from(slot) })),
@@ -159,7 +160,7 @@ impl Function<'_, '_> {
     }
 
     /// Writes a cell of one copy.
-    fn write_single(&mut self, key: &Key, slots: &[u32], offset: u32) -> Step {
+    pub(crate) fn write_single(&mut self, key: &Key, slots: &[u32], offset: u32) -> Step {
         let handler = Node::root(self.root).child(key.pack()).and_then(|(_, handler)| handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", key.text())))?;
         let cell = self.begin_cell(handler);
@@ -168,6 +169,24 @@ impl Function<'_, '_> {
             self.write_slot(*slot)?;
         }
         Ok(())
+    }
+
+    /// Begins a cell of one micro-operator that no region has.
+    pub(crate) fn begin_marked_cell(&mut self, handler: Handler) {
+        let cell = self.begin_cell(handler);
+        self.buffers.map.push(cell, self.offset);
+    }
+
+    /// Writes the address of a cell.
+    pub(crate) fn write_target(&mut self, label: Label) {
+        self.buffers.label_fixes.push((self.buffers.code.len() as u32, label));
+        self.write_u64(0);
+    }
+
+    /// Writes the address of a counter: 0 is the function's, the loops' follow.
+    pub(crate) fn write_counter_address(&mut self, counter: u32) {
+        self.buffers.counter_fixes.push((self.buffers.code.len() as u32, counter));
+        self.write_u64(0);
     }
 
     fn begin_cell(&mut self, handler: Handler) -> u32 {
@@ -229,17 +248,14 @@ impl Function<'_, '_> {
                     }
                     Extra::U32 => self.write_u32(value as u32),
                     Extra::U64 => self.write_u64(value),
-                    Extra::Target | Extra::Targets => {
-                        self.buffers.label_fixes.push((self.buffers.code.len() as u32, value as u32));
-                        self.write_u64(0);
-                    }
+                    Extra::Target | Extra::Targets => self.write_target(value as u32),
                 }
             }
         }
         Ok(())
     }
 
-    fn write_slot(&mut self, slot: u32) -> Step {
+    pub(crate) fn write_slot(&mut self, slot: u32) -> Step {
         let bytes = self.slot_bytes(slot)?;
         if self.root.wide() {
             self.write_u32(bytes);
@@ -250,11 +266,11 @@ impl Function<'_, '_> {
         Ok(())
     }
 
-    fn write_u32(&mut self, value: u32) {
+    pub(crate) fn write_u32(&mut self, value: u32) {
         self.buffers.code.extend_from_slice(&value.to_le_bytes());
     }
 
-    fn write_u64(&mut self, value: u64) {
+    pub(crate) fn write_u64(&mut self, value: u64) {
         self.buffers.code.extend_from_slice(&value.to_le_bytes());
     }
 
@@ -264,9 +280,12 @@ impl Function<'_, '_> {
         if self.buffers.code.len() > self.code_limit {
             return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
         }
+        let loops = self.loop_table();
+        let counters = self.new_counters(loops.len());
         let buffers = self.buffers;
-        let mut code: Box<[u8]> = buffers.code.as_slice().into();
-        let base = code.as_ptr().addr() as u64;
+        let cells = Cells::new(buffers.code.len());
+        let base = cells.start().addr() as u64;
+        let code = &mut buffers.code;
         let mut patch =
             |at: u32, bytes: &[u8]| code[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         patch(FRAME_SIZE_AT, &frame_bytes.to_le_bytes());
@@ -283,14 +302,29 @@ impl Function<'_, '_> {
             }
             patch(*at, &(base + u64::from(target)).to_le_bytes());
         }
+        for (at, counter) in &buffers.counter_fixes {
+            let address = (&raw const counters[*counter as usize]).addr() as u64;
+            patch(*at, &address.to_le_bytes());
+        }
+        cells.write(&buffers.code);
         Ok(Bytecode {
-            code,
+            code: cells,
             map: buffers.map.bytes.as_slice().into(),
             root: self.root,
             record_slot: self.record_slot,
             frame_slots: self.max_slots,
             body_offset: self.body.range().start as u32,
+            counters,
+            counted_entry: self.counted_entry,
+            loops,
         })
+    }
+
+    /// The function's counter and those of so many loops.
+    fn new_counters(&self, loops: usize) -> Box<[AtomicU32]> {
+        let Some(counting) = self.options.counting else { return Box::default() };
+        let iterations = std::iter::repeat_n(counting.iterations, loops);
+        std::iter::once(counting.calls).chain(iterations).map(AtomicU32::new).collect()
     }
 }
 

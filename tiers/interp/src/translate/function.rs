@@ -59,8 +59,23 @@ pub(crate) struct ControlFrame<'b> {
     pub(crate) params: &'b [Ty],
     pub(crate) results: &'b [Ty],
     pub(crate) label: Label,
+    /// Where branches go that reach a loop's header and are counted; elsewhere `label`.
+    pub(crate) branch_label: Label,
     pub(crate) else_label: Label,
     /// Whether anything branches to the label.
+    pub(crate) branched: bool,
+}
+
+/// A loop whose iterations are counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedLoop {
+    pub(crate) offset: u32,
+    pub(crate) parent: Option<u32>,
+    /// The header.
+    pub(crate) header: Label,
+    /// The cell that counts.
+    pub(crate) counted: Label,
+    /// Whether anything branches there.
     pub(crate) branched: bool,
 }
 
@@ -82,6 +97,9 @@ pub(crate) struct Buffers {
     /// Places of fuel amounts in the code, and their runs.
     pub(crate) fuel_fixes: Vec<(u32, u32)>,
     pub(crate) fuel_runs: Vec<u32>,
+    /// Places of counters' addresses in the code, and the counters.
+    pub(crate) counter_fixes: Vec<(u32, u32)>,
+    pub(crate) loops: Vec<CountedLoop>,
     stack: Vec<(Entry, Ty)>,
     locals: Vec<Local>,
     pub(crate) weights: Vec<u64>,
@@ -95,6 +113,7 @@ pub(crate) struct Function<'a, 'b> {
     pub(crate) bump: &'b Bump,
     pub(crate) buffers: &'b mut Buffers,
     pub(crate) census: Option<&'b mut Census>,
+    pub(crate) func: DefinedFuncIdx,
     pub(crate) body: FunctionBody<'a>,
     pub(crate) ty: &'a FuncType,
     pub(crate) frames: Vec<ControlFrame<'b>>,
@@ -109,6 +128,10 @@ pub(crate) struct Function<'a, 'b> {
     /// Blocks opened since the code became unreachable.
     pub(crate) dead_blocks: u32,
     pub(crate) loop_depth: u32,
+    /// Offset of the entry cell that counts.
+    pub(crate) counted_entry: Option<u32>,
+    /// The innermost open loop, by its index.
+    pub(crate) current_loop: Option<u32>,
     /// Byte offset of the running operator.
     pub(crate) offset: u32,
     pub(crate) code_limit: usize,
@@ -163,6 +186,8 @@ impl<'a, 'b> Function<'a, 'b> {
         buffers.label_fixes.clear();
         buffers.fuel_fixes.clear();
         buffers.fuel_runs.clear();
+        buffers.counter_fixes.clear();
+        buffers.loops.clear();
         buffers.stack.clear();
         buffers.locals.clear();
         buffers.map.restart(range.start as u32);
@@ -173,6 +198,7 @@ impl<'a, 'b> Function<'a, 'b> {
             bump,
             buffers,
             census,
+            func,
             body,
             ty,
             frames: Vec::new(),
@@ -184,6 +210,8 @@ impl<'a, 'b> Function<'a, 'b> {
             reachable: true,
             dead_blocks: 0,
             loop_depth: 0,
+            counted_entry: None,
+            current_loop: None,
             offset: range.start as u32,
             code_limit,
         };
@@ -230,11 +258,17 @@ impl<'a, 'b> Function<'a, 'b> {
                 return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
             }
         }
+        self.write_counters()?;
         self.link()
     }
 
     pub(crate) fn local(&self, index: u32) -> &Local {
         &self.buffers.locals[index as usize]
+    }
+
+    /// The local in a slot, if the slot is a local's.
+    pub(crate) fn local_in(&self, slot: u32) -> Option<&Local> {
+        self.buffers.locals.get(slot as usize)
     }
 
     pub(crate) fn local_mut(&mut self, index: u32) -> &mut Local {

@@ -10,6 +10,7 @@
 mod calls;
 mod census;
 mod control;
+mod counters;
 mod emit;
 mod function;
 mod hot;
@@ -37,14 +38,34 @@ pub struct TranslateOptions {
     pub fuse: bool,
     /// Whether fuel is charged.
     pub fuel: bool,
+    /// Whether function entries and loop headers compare the epoch with the store's deadline.
+    pub epochs: bool,
+    /// Whether calls and iterations are counted, and from where down.
+    pub counting: Option<Counting>,
     /// Most bytes of bytecode for a byte of wasm, beyond a fixed allowance of 64 KiB.
     pub max_bytecode_per_byte: u32,
 }
 
 impl Default for TranslateOptions {
     fn default() -> TranslateOptions {
-        TranslateOptions { variant: Variant::Guarded, fuse: true, fuel: false, max_bytecode_per_byte: 64 }
+        TranslateOptions {
+            variant: Variant::Guarded,
+            fuse: true,
+            fuel: false,
+            epochs: false,
+            counting: None,
+            max_bytecode_per_byte: 64,
+        }
     }
+}
+
+/// Where the counters of a function's bytecode start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counting {
+    /// Calls until the function counts as hot, at least 1.
+    pub calls: u32,
+    /// Iterations until a loop counts as hot, at least 1. The first pass through a loop is not counted.
+    pub iterations: u32,
 }
 
 /// What the translator has to know of the function's module.
