@@ -11,18 +11,28 @@
 //! | [`TextRegion`], [`TrapRow`], [`register_text`] | code in which a fault is a trap |
 //! | [`install_trap_handlers`] | the process's signal handlers, once |
 //! | [`ensure_thread_ready`] | the calling thread's alternate signal stack |
+//! | [`NativeCode`], [`native_code_at`] | executable memory, and what an address in it belongs to |
+//! | [`set_running_store`] | whose guest runs on a thread, for traps of native code |
+//! | [`GuardRange`] | addresses at which a fault of native code is a trap |
 //! | [`Reservation`] | a range of address space, committed page by page |
 //! | [`ValueStack`] | the stack of interpreted frames |
 //! | [`native_stack_bounds`] | where the calling thread's native stack ends |
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
 //! | [`page_size`] | the granularity of all of this |
 
+mod guards;
+mod native;
 mod reservation;
 mod sys;
 mod text;
 mod trap;
 mod value_stack;
 
+pub use guards::GuardRange;
+pub use native::{
+    NativeCode, NativeInfo, NativeLocation, NativeTrap, ensure_native_memory, native_code_at,
+    set_running_store,
+};
 pub use reservation::Reservation;
 pub use sys::{
     StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, native_stack_bounds,

@@ -2,7 +2,7 @@
 //!
 //! Regions come in when an engine starts and are never removed. Signal handlers read the registry at any moment, so readers
 //! take no lock: it is a list of leaked nodes, pushed at the head and immutable behind it. All rows follow the handlers'
-//! register contract ([`crescendo_abi::regs`]); native code, whose ip and fp lie elsewhere, will need a mark on its region.
+//! register contract ([`crescendo_abi::regs`]); native code has its own registry (`native`).
 
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -105,6 +105,11 @@ pub unsafe fn register_text(region: &'static TextRegion) {
 /// The region and row of the instruction at `pc`. Async-signal-safe: takes no lock and allocates nothing.
 pub(crate) fn find_row(pc: usize) -> Option<(&'static TextRegion, TrapRow)> {
     REGISTRY.find(pc)
+}
+
+/// Where traps of native code go on: the landing of the registered text, which is the same for all of it.
+pub(crate) fn landing() -> Option<*const u8> {
+    REGISTRY.first().map(|node| node.region.landing)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Called by the signal handler with the machine's state, already read out by `sys`; what it answers, `sys` writes back.
 //! Everything here is async-signal-safe: no locks, no allocation, no panics, no system calls.
 
-use crate::text::find_row;
+use crate::guards::is_guarded;
+use crate::native::{native_trap_at, running_store};
+use crate::text::{find_row, landing};
 use crescendo_abi::{TrapCode, VmContext, VmMemory, VmStoreContext};
 
 /// Faults below this address are accesses through a null record: no field lies further from its start.
@@ -30,6 +32,8 @@ pub(crate) struct Registers {
     pub(crate) ip: *const u8,
     pub(crate) fp: *mut u64,
     pub(crate) context: *mut VmContext,
+    /// The frame pointer of native code.
+    pub(crate) frame_pointer: *mut u64,
 }
 
 /// Where the interrupted thread goes on.
@@ -46,7 +50,9 @@ pub(crate) struct Landing {
 /// `registers` must be what the faulting thread's registers held. Whoever registered the region vouches for the rest, see
 /// [`crate::register_text`].
 pub(crate) unsafe fn catch(fault: Fault, registers: &Registers) -> Option<Landing> {
-    let (region, row) = find_row(registers.pc)?;
+    let Some((region, row)) = find_row(registers.pc) else {
+        return catch_native(fault, registers);
+    };
     // SAFETY: the pc has a row, so the context is alive (promise of `register_text`).
     if !unsafe { explains(fault, row.code, registers.context) } {
         return None;
@@ -61,6 +67,28 @@ pub(crate) unsafe fn catch(fault: Fault, registers: &Registers) -> Option<Landin
     store.trap_code = u32::from(row.code);
     store.exit_micro_op = u32::from(row.micro_op);
     Some(Landing { pc: region.landing.addr(), sp: store.entry_sp.addr() })
+}
+
+/// As [`catch`], for native code, which has no context in a register: the thread knows whose guest it runs.
+fn catch_native(fault: Fault, registers: &Registers) -> Option<Landing> {
+    let code = native_trap_at(registers.pc)?;
+    let explained = match (fault, code) {
+        (Fault::Illegal, _) => true,
+        (Fault::Divide, TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow) => true,
+        (Fault::Access { address }, TrapCode::MemoryOutOfBounds) => is_guarded(address),
+        _ => false,
+    };
+    if !explained {
+        return None;
+    }
+    // SAFETY: native code runs only under a run that named its store, which lives and is used by this thread alone.
+    let store = unsafe { running_store().as_mut() }?;
+    store.exit_ip = std::ptr::with_exposed_provenance(registers.pc);
+    store.exit_fp = registers.frame_pointer;
+    store.exit_context = std::ptr::null_mut();
+    store.trap_code = code as u32;
+    store.exit_micro_op = 0;
+    Some(Landing { pc: landing()?.addr(), sp: store.entry_sp.addr() })
 }
 
 /// Whether a trap with this code can show itself as this fault. Anything else at the same pc is a defect of the process, and

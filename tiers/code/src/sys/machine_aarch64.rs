@@ -17,6 +17,7 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
         ip: with_exposed_provenance_mut(machine.regs[IP] as usize),
         fp: with_exposed_provenance_mut(machine.regs[FP] as usize),
         context: with_exposed_provenance_mut(machine.regs[CONTEXT] as usize),
+        frame_pointer: with_exposed_provenance_mut(machine.regs[29] as usize),
     }
 }
 

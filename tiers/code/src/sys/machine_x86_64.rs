@@ -2,7 +2,7 @@
 
 use crate::trap::{Landing, Registers};
 use crescendo_abi::regs;
-use libc::{REG_R15, REG_RDI, REG_RIP, REG_RSI, REG_RSP, ucontext_t};
+use libc::{REG_R15, REG_RBP, REG_RDI, REG_RIP, REG_RSI, REG_RSP, ucontext_t};
 use std::ptr::with_exposed_provenance_mut;
 
 // `ucontext_t` numbers registers in its own way, hence the names here; these hold them to the contract.
@@ -17,6 +17,7 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
         ip: with_exposed_provenance_mut(register(REG_RDI)),
         fp: with_exposed_provenance_mut(register(REG_RSI)),
         context: with_exposed_provenance_mut(register(REG_R15)),
+        frame_pointer: with_exposed_provenance_mut(register(REG_RBP)),
     }
 }
 

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `pages` | mappings of address space |
+//! | `code_pages` | executable memory |
 //! | `signals` | the process's trap handlers and those they hide |
 //! | `machine` | the registers in a signal's machine context |
 //! | `alternate_stack` | what a thread needs before it may trap |
@@ -15,6 +16,7 @@
 compile_error!("Crescendo runs on Linux only so far");
 
 mod alternate_stack;
+mod code_pages;
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 mod machine;
@@ -23,6 +25,7 @@ mod pages;
 mod signals;
 
 pub use alternate_stack::ensure_thread_ready;
+pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::missing_cpu_feature;
 pub use native_stack::{StackBounds, native_stack_bounds};
 pub use pages::page_size;

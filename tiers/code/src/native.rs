@@ -1,0 +1,313 @@
+//! Native code: where it lies, and what an address in it belongs to.
+//!
+//! One arena serves the process. It is never unmapped and its index never moves, so that signal handlers can look up an address
+//! without a lock; what frees a piece of code vouches that no thread runs it. An allocation takes whole granules, each of
+//! which points to the piece's description.
+
+use crate::Reservation;
+use crate::sys::{CodePages, synchronize_cores};
+use crescendo_abi::{TrapCode, VmStoreContext};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Bytes of the unit of allocation: a cache line, so that functions do not share one.
+const GRANULE: usize = 64;
+
+/// Sizes of the arena that are tried, largest first: a limit on the address space may refuse some.
+const ARENA_SIZES: [usize; 4] = [1 << 30, 1 << 28, 1 << 26, 1 << 24];
+
+/// An instruction of native code that may fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeTrap {
+    /// Bytes from the code's start to the instruction's first byte.
+    pub offset: u32,
+    /// What the fault means.
+    pub code: TrapCode,
+}
+
+/// From a place in the code on, until the next one, code belongs to the operator at this offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeLocation {
+    /// Bytes from the code's start.
+    pub offset: u32,
+    /// Byte offset of the operator in the module.
+    pub wasm: u32,
+}
+
+/// What a piece of native code is, for those who find a pc in it.
+#[derive(Debug)]
+pub struct NativeInfo {
+    /// Names the module for its owner; 0 for thunks, which belong to no module.
+    pub module: usize,
+    /// Index of the function in its module.
+    pub func_index: u32,
+    /// Every instruction that may fault, by offset.
+    pub traps: Box<[NativeTrap]>,
+    /// By offset.
+    pub locations: Box<[NativeLocation]>,
+}
+
+/// A piece of native code; its memory is given back on drop.
+#[derive(Debug)]
+pub struct NativeCode {
+    piece: Box<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    /// Offset in the arena.
+    start: usize,
+    /// Bytes of code.
+    len: usize,
+    info: NativeInfo,
+}
+
+struct Arena {
+    pages: CodePages,
+    len: usize,
+    /// One `AtomicPtr<Piece>` a granule.
+    index: Reservation,
+    free: Mutex<FreeList>,
+}
+
+/// Ranges of granules that nobody uses.
+struct FreeList {
+    /// Length by start.
+    ranges: BTreeMap<usize, usize>,
+    /// From here on no granule was ever used.
+    fresh: usize,
+}
+
+fn arena() -> io::Result<&'static Arena> {
+    static ARENA: OnceLock<Result<Arena, i32>> = OnceLock::new();
+    let arena = ARENA.get_or_init(|| {
+        let mut last = None;
+        for len in ARENA_SIZES {
+            match Arena::new(len) {
+                Ok(arena) => return Ok(arena),
+                Err(error) => last = error.raw_os_error(),
+            }
+        }
+        Err(last.unwrap_or(libc::ENOMEM))
+    });
+    arena.as_ref().map_err(|code| io::Error::from_raw_os_error(*code))
+}
+
+/// The arena, if there is one; for signal handlers.
+fn existing_arena() -> Option<&'static Arena> {
+    // SAFETY: null, or the arena, which is never dropped.
+    unsafe { PUBLISHED.load(Ordering::Acquire).as_ref() }
+}
+
+static PUBLISHED: AtomicPtr<Arena> = AtomicPtr::new(ptr::null_mut());
+
+/// Makes the arena for native code, once per process; later calls only answer whether there is one.
+///
+/// # Errors
+///
+/// The operating system's error when it refuses executable memory.
+pub fn ensure_native_memory() -> io::Result<()> {
+    let arena = arena()?;
+    PUBLISHED.store(ptr::from_ref(arena).cast_mut(), Ordering::Release);
+    Ok(())
+}
+
+impl Arena {
+    fn new(len: usize) -> io::Result<Arena> {
+        let words = len / GRANULE * size_of::<usize>();
+        let mut index = Reservation::reserve(words)?;
+        index.commit(0..words)?;
+        let pages = CodePages::map(len)?;
+        let free = Mutex::new(FreeList { ranges: BTreeMap::new(), fresh: 0 });
+        Ok(Arena { pages, len, index, free })
+    }
+
+    fn free(&self) -> MutexGuard<'_, FreeList> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds granules for so many bytes. Says whether they held code before.
+    fn allocate(&self, len: usize) -> io::Result<(usize, bool)> {
+        let granules = len.div_ceil(GRANULE).max(1);
+        let mut free = self.free();
+        if let Some((&start, &found)) = free.ranges.iter().find(|(_, found)| **found >= granules) {
+            free.ranges.remove(&start);
+            if found > granules {
+                free.ranges.insert(start + granules, found - granules);
+            }
+            return Ok((start, true));
+        }
+        if granules > self.len / GRANULE - free.fresh {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let start = free.fresh;
+        free.fresh += granules;
+        Ok((start, false))
+    }
+
+    fn release(&self, start: usize, granules: usize) {
+        let mut free = self.free();
+        let (mut start, mut granules) = (start, granules);
+        if let Some((&before, &len)) = free.ranges.range(..start).next_back()
+            && before + len == start
+        {
+            free.ranges.remove(&before);
+            (start, granules) = (before, granules + len);
+        }
+        if let Some(len) = free.ranges.remove(&(start + granules)) {
+            granules += len;
+        }
+        free.ranges.insert(start, granules);
+        let page = crate::page_size();
+        let whole = (start * GRANULE).next_multiple_of(page)..(start + granules) * GRANULE / page * page;
+        if whole.start < whole.end {
+            // Memory that is not given back is used again later.
+            let _ = self.pages.discard(whole);
+        }
+    }
+
+    fn cell(&self, granule: usize) -> &AtomicPtr<Piece> {
+        let cells = self.index.base().cast::<AtomicPtr<Piece>>();
+        debug_assert!(granule < self.len / GRANULE, "granules lie in the arena");
+        // SAFETY: the index has a zeroed, aligned word for each granule of the arena and is never unmapped.
+        unsafe { &*cells.wrapping_add(granule) }
+    }
+
+    fn find(&self, pc: usize) -> Option<&Piece> {
+        let offset = pc.checked_sub(self.pages.base().addr()).filter(|offset| *offset < self.len)?;
+        let piece = self.cell(offset / GRANULE).load(Ordering::Acquire);
+        // SAFETY: null, or a piece that lives until its code is freed, which is not while a thread has a pc in it.
+        let piece = unsafe { piece.as_ref() }?;
+        (offset - piece.start < piece.len).then_some(piece)
+    }
+}
+
+impl NativeCode {
+    /// Copies code into executable memory. It must not depend on where it lies.
+    ///
+    /// # Errors
+    ///
+    /// When there is no executable memory left, or the operating system refuses it.
+    pub fn install(code: &[u8], info: NativeInfo) -> io::Result<NativeCode> {
+        ensure_native_memory()?;
+        let arena = arena()?;
+        let (first, used) = arena.allocate(code.len())?;
+        let granules = code.len().div_ceil(GRANULE).max(1);
+        let start = first * GRANULE;
+        // What lies behind the code in its last granule traps if anything ever ran into it.
+        let mut padded = code.to_vec();
+        padded.resize(granules * GRANULE, 0xcc);
+        if let Err(error) = arena.pages.write(start, &padded) {
+            arena.release(first, granules);
+            return Err(error);
+        }
+        if used {
+            synchronize_cores();
+        }
+        let piece = Box::new(Piece { start, len: code.len(), info });
+        let address = ptr::from_ref(&*piece).cast_mut();
+        for granule in first..first + granules {
+            arena.cell(granule).store(address, Ordering::Release);
+        }
+        Ok(NativeCode { piece })
+    }
+
+    /// The first instruction.
+    pub fn start(&self) -> *const u8 {
+        existing_arena().map_or(ptr::null(), |arena| arena.pages.base().wrapping_add(self.piece.start))
+    }
+
+    /// Bytes of code.
+    pub fn len(&self) -> usize {
+        self.piece.len
+    }
+
+    /// Whether there is no code.
+    pub fn is_empty(&self) -> bool {
+        self.piece.len == 0
+    }
+}
+
+impl Drop for NativeCode {
+    fn drop(&mut self) {
+        let Some(arena) = existing_arena() else { return };
+        let first = self.piece.start / GRANULE;
+        let granules = self.piece.len.div_ceil(GRANULE).max(1);
+        for granule in first..first + granules {
+            arena.cell(granule).store(ptr::null_mut(), Ordering::Release);
+        }
+        arena.release(first, granules);
+    }
+}
+
+/// What the native code at a pc is, and the byte offset in the module of the operator that it belongs to.
+///
+/// The pc of a frame that called is its return address less one. `None` outside of native code.
+pub fn native_code_at<'a>(pc: *const u8) -> Option<(&'a NativeInfo, Option<u32>)> {
+    let arena = existing_arena()?;
+    let piece = arena.find(pc.addr())?;
+    let offset = pc.addr() - arena.pages.base().addr() - piece.start;
+    let locations = &piece.info.locations;
+    let after = locations.partition_point(|location| location.offset as usize <= offset);
+    let wasm = after.checked_sub(1).and_then(|index| locations.get(index)).map(|location| location.wasm);
+    Some((&piece.info, wasm))
+}
+
+/// The trap that a fault of the native instruction at `pc` means. Async-signal-safe.
+pub(crate) fn native_trap_at(pc: usize) -> Option<TrapCode> {
+    let arena = existing_arena()?;
+    let piece = arena.find(pc)?;
+    let offset = u32::try_from(pc - arena.pages.base().addr() - piece.start).ok()?;
+    let traps = &piece.info.traps;
+    let index = traps.binary_search_by_key(&offset, |trap| trap.offset).ok()?;
+    traps.get(index).map(|trap| trap.code)
+}
+
+thread_local! {
+    /// The store whose guest runs on this thread; signal handlers read it.
+    static RUNNING: Cell<*mut VmStoreContext> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Names the store whose guest runs on the calling thread from now on; gives the one before.
+pub fn set_running_store(store: *mut VmStoreContext) -> *mut VmStoreContext {
+    RUNNING.replace(store)
+}
+
+pub(crate) fn running_store() -> *mut VmStoreContext {
+    RUNNING.get()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(module: usize) -> NativeInfo {
+        let traps = [NativeTrap { offset: 4, code: TrapCode::UnreachableCodeReached }];
+        let locations = [NativeLocation { offset: 0, wasm: 10 }, NativeLocation { offset: 5, wasm: 20 }];
+        NativeInfo { module, func_index: 1, traps: traps.into(), locations: locations.into() }
+    }
+
+    #[test]
+    fn addresses_lead_to_their_piece_while_it_lives() {
+        let first = NativeCode::install(&[0xc3; 100], info(1)).unwrap();
+        let second = NativeCode::install(&[0xc3; 64], info(2)).unwrap();
+        let at = |code: &NativeCode, offset| native_code_at(code.start().wrapping_add(offset));
+        let found = |code: &NativeCode, offset| at(code, offset).map(|(info, wasm)| (info.module, wasm));
+        assert_eq!(found(&first, 0), Some((1, Some(10))));
+        assert_eq!(found(&first, 99), Some((1, Some(20))));
+        assert_eq!(found(&first, 100), None, "padding");
+        assert_eq!(found(&second, 63), Some((2, Some(20))));
+        assert_eq!(native_trap_at(first.start().addr() + 4), Some(TrapCode::UnreachableCodeReached));
+        assert_eq!(native_trap_at(first.start().addr() + 5), None);
+        let start = first.start();
+        drop(first);
+        assert!(native_code_at(start).is_none());
+        // Freed granules are used again.
+        let third = NativeCode::install(&[0xc3; 128], info(3)).unwrap();
+        assert_eq!(found(&third, 127), Some((3, Some(20))));
+    }
+}
