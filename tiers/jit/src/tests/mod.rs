@@ -1,0 +1,4 @@
+//! Tests that compile, with Cranelift's verifier, and look at what comes out. Nothing here runs the code.
+
+mod programs;
+mod setup;
