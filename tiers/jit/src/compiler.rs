@@ -44,7 +44,7 @@ pub enum Entry {
     /// At a loop's header, from an interpreted frame of the function whose locals, and operands on the stack, are in their
     /// slots. The code is `(context, fp) -> status` in the `tail` convention: it runs to the end of the function, leaves the
     /// results from slot 0 on and returns [`crescendo_abi::ExitStatus::Return`], or notes a tail call in the store and
-    /// returns [`crescendo_abi::ExitStatus::TailCall`]. It keeps no register but the stack and frame pointers.
+    /// returns [`crescendo_abi::ExitStatus::TailCall`]. It preserves the registers that the C convention preserves.
     Osr {
         /// The module byte offset of the `loop` operator.
         loop_offset: u32,

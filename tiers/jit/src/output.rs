@@ -3,6 +3,7 @@
 use crate::compiler::{Entry, Request, Scratch};
 use crate::error::{CompileError, Step, invalid};
 use crate::memory::{access_offset, is_access};
+use cranelift_codegen::ir::TrapCode as ClifTrapCode;
 use cranelift_codegen::isa::TargetIsa;
 use crescendo_abi::TrapCode;
 use crescendo_module::TypeId;
@@ -82,18 +83,18 @@ pub(crate) fn collect(
     let mut traps = Vec::with_capacity(buffer.traps().len());
     let mut corrections = Vec::new();
     for trap in buffer.traps() {
-        let offset = trap.offset;
-        let code = if is_access(trap.code) {
-            let wasm = lookup(&locations, offset);
-            if let Some(access) = access_offset(&scratch.buffers.accesses, trap.code, wasm)
-                && access != wasm
-            {
-                corrections.push((Location { offset, wasm: access }, wasm));
-            }
-            TrapCode::MemoryOutOfBounds
+        let (offset, wasm) = (trap.offset, lookup(&locations, trap.offset));
+        let (code, right) = if is_access(trap.code) {
+            let access = access_offset(&scratch.buffers.accesses, trap.code, wasm);
+            (TrapCode::MemoryOutOfBounds, access.unwrap_or(wasm))
         } else {
-            trap_code(trap.code).ok_or_else(|| invalid(start, "a trap code without a meaning"))?
+            let code = trap_code(trap.code).ok_or_else(|| invalid(start, "a trap code without a meaning"))?;
+            // Instructions of the prologue come from no operator.
+            (code, if trap.code == ClifTrapCode::STACK_OVERFLOW { start } else { wasm })
         };
+        if right != wasm {
+            corrections.push((Location { offset, wasm: right }, wasm));
+        }
         traps.push(Trap { offset, code });
     }
     traps.sort_unstable_by_key(|trap| trap.offset);
@@ -111,7 +112,8 @@ pub(crate) fn collect(
     })
 }
 
-/// Gives single instructions another location: a load that was joined with the operator that uses its value.
+/// Gives single instructions another location: a load that was joined with the operator that uses its value, the prologue's
+/// trap.
 fn correct(locations: &mut Vec<Location>, corrections: &[(Location, u32)]) {
     if corrections.is_empty() {
         return;

@@ -12,7 +12,8 @@ use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Ieee64;
 use cranelift_codegen::ir::{
-    Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, Value, types,
+    BlockArg, ExceptionTableData, Function, InstBuilder, MemFlagsData, Signature, StackSlotData,
+    StackSlotKind, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -133,7 +134,7 @@ impl<'f> Builder<'f> {
         }
         self.store(old_top, store, VmStoreContext::VALUE_TOP);
         self.store(prev, store, VmStoreContext::TRANSITIONS);
-        // Native code uses the pinned register like any other.
+        // The interpreter goes on there.
         self.b.ins().set_pinned_reg(caller_context);
         let status = self.word(ExitStatus::Return as u64);
         self.b.ins().return_(&[status]);
@@ -157,8 +158,11 @@ impl<'f> Builder<'f> {
         let none = self.word(0);
         let prev = self.push_transition(store, ip, frame, none);
         self.store_params(fp);
+        // To native code the pinned register is one that calls preserve.
+        let pinned = self.b.ins().get_pinned_reg(types::I64);
         self.b.ins().set_pinned_reg(context);
         let status = self.run_interpreter(record, context, fp);
+        self.b.ins().set_pinned_reg(pinned);
         self.store(fp, store, VmStoreContext::VALUE_TOP);
         self.store(prev, store, VmStoreContext::TRANSITIONS);
 
@@ -188,6 +192,9 @@ impl<'f> Builder<'f> {
     }
 
     /// Runs the interpreter from the record's entry until its base frame ends, and gives the status.
+    ///
+    /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception is one after which
+    /// Cranelift expects nothing in registers; none is ever thrown.
     fn run_interpreter(&mut self, record: Value, context: Value, fp: Value) -> Value {
         let entry = self.load(record, VmFuncRef::ENTRY);
         let memory = self.load(context, VmContext::MEMORIES);
@@ -202,8 +209,14 @@ impl<'f> Builder<'f> {
         let args: Vec<Value> = args.into_iter().chain([zero; FLOAT_ARGS]).collect();
         let handler = self.load(entry, 0);
         let signature = self.b.import_signature(signature::handler());
-        let call = self.b.ins().call_indirect(signature, handler, &args);
-        self.b.inst_results(call)[0]
+        let next = self.b.create_block();
+        let status = self.b.append_block_param(next, types::I64);
+        let returned = self.b.func.dfg.block_call(next, &[BlockArg::TryCallRet(0)]);
+        let table = ExceptionTableData::new(signature, returned, []);
+        let table = self.b.func.dfg.exception_tables.push(table);
+        self.b.ins().try_call_indirect(handler, &args, table);
+        self.b.switch_to_block(next);
+        status
     }
 
     fn to_host(&mut self) -> Step {
