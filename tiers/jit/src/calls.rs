@@ -1,0 +1,213 @@
+//! Calls, tail calls and builtins.
+//!
+//! Every call goes through the callee's entry record, so that whoever rewrites the record redirects all callers.
+
+use crate::error::Step;
+use crate::flags::{self, Region};
+use crate::function::Translator;
+use crate::osr::slot_offset;
+use crate::signature::{clif_type_of, native, results_in_memory};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, SigRef, Type, Value, types};
+use crescendo_abi::frame::temp_slot;
+use crescendo_abi::{Builtin, ExitStatus, TrapCode, VmFuncRef, VmStoreContext};
+use crescendo_module::{FuncIdx, FuncType, HeapType, TableIdx, TypeId, TypeIdx};
+use crescendo_semantics::lower::Emit;
+
+/// What a call goes to: the callee's record, its native entry and its context.
+struct Callee {
+    record: Value,
+    entry: Value,
+    context: Value,
+}
+
+impl<'a> Translator<'_, 'a> {
+    pub(crate) fn call_func(&mut self, func: FuncIdx, tail: bool) -> Step {
+        let ty = self.info.type_of_func(func);
+        let id = self.info.func_type_id(func);
+        let callee = match func.as_u32().checked_sub(self.info.imported_func_count()) {
+            Some(defined) => {
+                let offset = self.offsets.defined_func(defined) as i32;
+                let record = self.b.ins().iadd_imm_s(self.context, i64::from(offset));
+                let flags = flags::place(self.b.func, Region::Records);
+                let entry = offset + VmFuncRef::NATIVE;
+                let entry = self.b.ins().load(types::I64, flags, self.context, entry);
+                Callee { record, entry, context: self.context }
+            }
+            None => {
+                let record = self.context_pointer(self.offsets.imported_func(func.as_u32()));
+                let flags = flags::place(self.b.func, Region::Records);
+                let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
+                let context = self.b.ins().load(types::I64, flags::constant(), record, VmFuncRef::CONTEXT);
+                self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
+                Callee { record, entry, context }
+            }
+        };
+        self.finish_call(&callee, ty, id, tail)
+    }
+
+    pub(crate) fn call_indirect(&mut self, ty: TypeIdx, table: TableIdx, tail: bool) -> Step {
+        let index = self.pop()?;
+        let place = self.element(table, index, TrapCode::UndefinedElement);
+        let flags = flags::place(self.b.func, Region::Elements);
+        let record = self.b.ins().load(types::I64, flags, place, 0);
+        let id = self.info.type_id(ty);
+        let null = TrapCode::UninitializedElement;
+        self.check_not_null(record, null);
+        // In a table of just this type there are no others.
+        if self.info.table(table).element.heap != HeapType::Concrete(id) {
+            let flags = self.record_flags(null);
+            let actual = self.b.ins().load(types::I32, flags, record, VmFuncRef::TYPE_ID);
+            let expected = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
+            let differs = self.b.ins().icmp(IntCC::NotEqual, actual, expected);
+            self.trap_if(differs, TrapCode::IndirectCallTypeMismatch);
+        }
+        let callee = self.callee_of(record, null);
+        self.finish_call(&callee, self.info.func_type(ty), id, tail)
+    }
+
+    pub(crate) fn call_ref(&mut self, ty: TypeIdx, tail: bool) -> Step {
+        let record = self.pop()?;
+        let null = TrapCode::NullFunctionReference;
+        self.check_not_null(record, null);
+        let callee = self.callee_of(record, null);
+        self.finish_call(&callee, self.info.func_type(ty), self.info.type_id(ty), tail)
+    }
+
+    /// Where faults are traps, the first load from a null record is the check.
+    fn check_not_null(&mut self, record: Value, code: TrapCode) {
+        if !self.faults_are_traps() {
+            let null = self.b.ins().icmp_imm_s(IntCC::Equal, record, 0);
+            self.trap_if(null, code);
+        }
+    }
+
+    /// Flags of loads from a record that may be null.
+    fn record_flags(&mut self, code: TrapCode) -> cranelift_codegen::ir::MemFlagsData {
+        if self.faults_are_traps() {
+            flags::nullable_record(self.b.func, code)
+        } else {
+            flags::place(self.b.func, Region::Records)
+        }
+    }
+
+    fn callee_of(&mut self, record: Value, null: TrapCode) -> Callee {
+        let flags = self.record_flags(null);
+        let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
+        let context = self.b.ins().load(types::I64, flags, record, VmFuncRef::CONTEXT);
+        self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
+        Callee { record, entry, context }
+    }
+
+    /// Calls, or leaves by a tail call, with the arguments on the stack.
+    fn finish_call(&mut self, callee: &Callee, ty: &'a FuncType, id: TypeId, tail: bool) -> Step {
+        if tail && self.takeover.is_some() {
+            return self.leave_for(callee, ty);
+        }
+        let signature = self.native_signature(ty, id)?;
+        self.buffers.values.clear();
+        self.buffers.values.extend([callee.record, callee.context]);
+        let in_memory = results_in_memory(ty);
+        let mut place = None;
+        if in_memory {
+            // The types of results are those of the caller if it is a tail call.
+            place = match self.results {
+                Some(results) if tail => Some(results),
+                _ => Some(self.result_area(ty.results().len())),
+            };
+        }
+        self.buffers.values.extend(place);
+        self.append_values(ty.params().len())?;
+        if tail {
+            self.b.ins().return_call_indirect(signature, callee.entry, &self.buffers.values);
+            return self.unreachable_from_here();
+        }
+        let call = self.b.ins().call_indirect(signature, callee.entry, &self.buffers.values);
+        let first = self.height_below(ty.params().len())?;
+        self.truncate(first);
+        match place {
+            Some(place) => self.push_results_at(place, ty),
+            None => {
+                for i in 0..ty.results().len() {
+                    self.push(self.b.func.dfg.inst_results(call)[i]);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn native_signature(&mut self, ty: &FuncType, id: TypeId) -> Step<SigRef> {
+        if let Some(signature) = self.buffers.signatures.get(&id.as_u32()) {
+            return Ok(*signature);
+        }
+        let signature = self.b.import_signature(native(ty)?);
+        self.buffers.signatures.insert(id.as_u32(), signature);
+        self.buffers.called.push(id);
+        Ok(signature)
+    }
+
+    /// The address of slots for the results of a call.
+    fn result_area(&mut self, results: usize) -> Value {
+        let slot = self.shared_slot(self.result_slots, results);
+        self.result_slots = Some(slot);
+        self.b.ins().stack_addr(types::I64, slot, 0)
+    }
+
+    fn push_results_at(&mut self, place: Value, ty: &FuncType) -> Step {
+        let flags = flags::place(self.b.func, Region::Frame);
+        for (i, ty) in ty.results().iter().enumerate() {
+            let value = self.b.ins().load(clif_type_of(*ty)?, flags, place, slot_offset(i as u32));
+            self.push(value);
+        }
+        Ok(())
+    }
+
+    /// A tail call of code that has taken over a frame: the interpreter does it.
+    fn leave_for(&mut self, callee: &Callee, ty: &FuncType) -> Step {
+        let Some((fp, record_slot)) = self.takeover.as_ref().map(|t| (t.fp, t.record_slot)) else {
+            return Err(self.impossible("no frame has been taken over"));
+        };
+        let count = ty.params().len();
+        let first = temp_slot(record_slot, self.height_below(count)? as u32);
+        self.buffers.values.clear();
+        self.append_values(count)?;
+        self.store_slots(Region::Slots, fp, first);
+        let args = self.b.ins().iadd_imm_s(fp, i64::from(slot_offset(first)));
+        let count = self.word(count as u64);
+        self.set_store(callee.record, VmStoreContext::TAIL_RECORD);
+        self.set_store(args, VmStoreContext::TAIL_ARGS);
+        self.set_store(count, VmStoreContext::TAIL_COUNT);
+        self.leave_takeover(ExitStatus::TailCall)?;
+        self.unreachable_from_here()
+    }
+
+    /// Calls a builtin. The topmost operands are replaced by the result.
+    pub(crate) fn call_builtin(
+        &mut self,
+        builtin: Builtin,
+        operands: usize,
+        result: Option<Type>,
+        a: u32,
+        b: u32,
+    ) -> Step {
+        self.buffers.values.clear();
+        self.append_values(operands)?;
+        let args = if operands == 0 {
+            self.word(0)
+        } else {
+            let slot = self.shared_slot(self.builtin_slots, operands);
+            self.builtin_slots = Some(slot);
+            self.b.ins().stack_addr(types::I64, slot, 0)
+        };
+        self.store_slots(Region::Frame, args, 0);
+        self.call_routine(builtin, args, a, b);
+        let first = self.height_below(operands)?;
+        self.truncate(first);
+        if let Some(ty) = result {
+            let flags = flags::place(self.b.func, Region::Frame);
+            let value = self.b.ins().load(ty, flags, args, 0);
+            self.push(value);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! The public entry: options, Cranelift's settings, and running it over a function.
+
+use crate::error::{CompileError, Step};
+use crate::function::{Buffers, Translator};
+use crate::output::{Compiled, collect};
+use crate::thunks::{self, Thunks};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::FunctionBuilderContext;
+use crescendo_abi::{Variant, VmOffsets};
+use crescendo_module::{DefinedFuncIdx, FuncType, ModuleInfo};
+
+/// Addresses of assembly routines that native code calls or jumps to. They become constants in the code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Support {
+    /// Calls a builtin: `(context, args, a, b, function)` in the C convention. It returns only if the builtin succeeds.
+    pub builtin: usize,
+    /// Ends the run with a trap of the caller: `(context, code)` in the C convention. Never returns.
+    pub trap: usize,
+    /// Ends the run: `(context, status)` in the C convention. Never returns.
+    pub leave: usize,
+    /// The cell that interpreted functions return to whose caller is native code.
+    pub halt_cell: usize,
+}
+
+/// How to compile, the same for all functions of an engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompilerOptions {
+    /// Whether fuel is charged.
+    pub fuel: bool,
+    /// Whether the epoch is compared with the store's deadline.
+    pub epochs: bool,
+    /// What the code calls.
+    pub support: Support,
+}
+
+/// Where the code is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// At the function's start, by native calls.
+    Call,
+    /// At a loop's header, from an interpreted frame of the function whose locals, and operands on the stack, are in their
+    /// slots. The code is `(context, fp) -> status` in the `tail` convention: it runs to the end of the function, leaves the
+    /// results from slot 0 on and returns [`crescendo_abi::ExitStatus::Return`], or notes a tail call in the store and
+    /// returns [`crescendo_abi::ExitStatus::TailCall`]. It preserves the registers that the C convention preserves.
+    Osr {
+        /// The module byte offset of the `loop` operator.
+        loop_offset: u32,
+    },
+}
+
+/// A function to compile.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The function's module.
+    pub info: &'a ModuleInfo,
+    /// The module's bytes.
+    pub bytes: &'a [u8],
+    /// The layout of the module's contexts.
+    pub offsets: &'a VmOffsets,
+    /// The function; its body is valid.
+    pub func: DefinedFuncIdx,
+    /// The kind of memories that the code runs on.
+    pub variant: Variant,
+    /// Where it is entered.
+    pub entry: Entry,
+}
+
+/// Buffers of the compiler, kept from function to function; each thread that compiles has its own.
+pub struct Scratch {
+    pub(crate) context: Context,
+    pub(crate) builder: FunctionBuilderContext,
+    pub(crate) buffers: Buffers,
+}
+
+impl Scratch {
+    /// Empty buffers.
+    pub fn new() -> Scratch {
+        Scratch {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            buffers: Buffers::default(),
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch::new()
+    }
+}
+
+/// Compiles functions for this machine; one for an engine, used by any number of threads.
+pub struct Compiler {
+    /// For functions: all registers are Cranelift's.
+    functions: OwnedTargetIsa,
+    /// For thunks, which keep the interpreter's context in the pinned register.
+    thunks: OwnedTargetIsa,
+    options: CompilerOptions,
+}
+
+/// Most bytes of a native frame where faults are no traps: there the body checks the frame's end, and may have written to
+/// the frame before. This much lies below the limit of every stack.
+const MAX_FRAME: u32 = 128 << 10;
+
+impl Compiler {
+    /// A compiler for the machine that runs this, with all that its processor has.
+    ///
+    /// # Errors
+    /// When Cranelift does not support the machine.
+    pub fn new(options: CompilerOptions) -> Result<Compiler, CompileError> {
+        Ok(Compiler { functions: target(false)?, thunks: target(true)?, options })
+    }
+
+    /// The options that the compiler was made with.
+    pub fn options(&self) -> &CompilerOptions {
+        &self.options
+    }
+
+    /// Compiles a function.
+    ///
+    /// # Errors
+    /// When the function is too large, or when its body is not valid.
+    ///
+    /// # Panics
+    /// When the module has no such function, or the bytes are not the module's.
+    pub fn compile(&self, scratch: &mut Scratch, request: &Request<'_>) -> Result<Compiled, CompileError> {
+        self.translate(scratch, request)?;
+        self.generate(&self.functions, &mut scratch.context)?;
+        let compiled = collect(scratch, request, &*self.functions)?;
+        if request.variant == Variant::Checked && compiled.frame_size > MAX_FRAME {
+            return Err(CompileError::TooLarge { limit: "the native frame" });
+        }
+        Ok(compiled)
+    }
+
+    /// Compiles the thunks of a signature.
+    ///
+    /// # Errors
+    /// When the signature has types that are not supported.
+    pub fn thunks(&self, scratch: &mut Scratch, ty: &FuncType) -> Result<Thunks, CompileError> {
+        let generate = |context: &mut Context| self.generate(&self.thunks, context);
+        thunks::compile(scratch, ty, &self.options.support, &*self.thunks, generate)
+    }
+
+    /// The function in Cranelift's intermediate representation before it is optimised, with wasm offsets.
+    ///
+    /// # Errors
+    /// As for [`Compiler::compile`].
+    ///
+    /// # Panics
+    /// As for [`Compiler::compile`].
+    pub fn clif(&self, scratch: &mut Scratch, request: &Request<'_>) -> Result<String, CompileError> {
+        self.translate(scratch, request)?;
+        Ok(scratch.context.func.display().to_string())
+    }
+
+    /// The function's machine code as text.
+    ///
+    /// # Errors
+    /// As for [`Compiler::compile`].
+    ///
+    /// # Panics
+    /// As for [`Compiler::compile`].
+    pub fn assembly(&self, scratch: &mut Scratch, request: &Request<'_>) -> Result<String, CompileError> {
+        self.translate(scratch, request)?;
+        scratch.context.set_disasm(true);
+        self.generate(&self.functions, &mut scratch.context)?;
+        let code = scratch.context.compiled_code();
+        Ok(code.and_then(|code| code.vcode.clone()).unwrap_or_default())
+    }
+
+    /// Builds the function in `scratch.context.func`.
+    fn translate(&self, scratch: &mut Scratch, request: &Request<'_>) -> Step {
+        let Scratch { context, builder, buffers } = scratch;
+        context.clear();
+        let result = Translator::new(request, &self.options, &mut context.func, builder, buffers)
+            .and_then(|translator| translator.run(self.functions.frontend_config()));
+        if result.is_err() {
+            // A builder that was not finalized leaves its variables behind.
+            *builder = FunctionBuilderContext::new();
+        }
+        result
+    }
+
+    fn generate(&self, target: &OwnedTargetIsa, context: &mut Context) -> Step {
+        match context.compile(&**target, &mut ControlPlane::default()) {
+            Ok(code) if code.buffer.relocs().is_empty() => Ok(()),
+            Ok(_) => {
+                Err(CompileError::Codegen { message: "the code refers to something outside".to_string() })
+            }
+            Err(error) => Err(CompileError::of_codegen(error.inner)),
+        }
+    }
+}
+
+/// Cranelift for this machine. The settings are those of wasmtime where they bear on the code.
+fn target(pinned_register: bool) -> Result<OwnedTargetIsa, CompileError> {
+    let host = |message: String| CompileError::Host { message };
+    let mut flags = settings::builder();
+    let on_off = |on| if on { "true" } else { "false" };
+    for (name, value) in [
+        ("opt_level", "speed"),
+        // Walkers follow the chain of frame pointers; nothing unwinds.
+        ("preserve_frame_pointers", "true"),
+        ("unwind_info", "false"),
+        // Prologues compare with the store's limit instead.
+        ("enable_probestack", "false"),
+        ("enable_verifier", on_off(cfg!(debug_assertions))),
+        ("enable_pinned_reg", on_off(pinned_register)),
+    ] {
+        flags.set(name, value).map_err(|error| host(error.to_string()))?;
+    }
+    let builder = cranelift_native::builder().map_err(|message| host(message.to_string()))?;
+    builder.finish(settings::Flags::new(flags)).map_err(|error| host(error.to_string()))
+}

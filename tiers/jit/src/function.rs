@@ -1,0 +1,460 @@
+//! The state of a translation: the function under construction, its operand stack, its open blocks.
+//!
+//! Locals are variables of the frontend, which finds their values (SSA form); operands are values. A comparison's result is
+//! kept as the condition that it is (`i8`) until somebody needs the integer.
+
+use crate::compiler::{CompilerOptions, Entry, Request};
+use crate::error::{CompileError, Step, invalid};
+use crate::osr::Takeover;
+use crate::signature::{self, clif_type_of, parsed_type, results_in_memory};
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::{
+    Block, BlockArg, Function, InstBuilder, SigRef, SourceLoc, StackSlot, Type, Value, types,
+};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use crescendo_abi::{Variant, VmOffsets};
+use crescendo_module::{FuncType, ModuleInfo, TypeId, TypeIdx};
+use std::collections::HashMap;
+use wasmparser::{BlockType, FunctionBody};
+
+/// An operand on the stack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operand {
+    /// A value; of type `i8` if it is a condition.
+    Value(Value),
+    /// Different values on different ways here; see `osr.rs`.
+    Variable(Variable, Type),
+}
+
+/// The types that a block takes or gives, without a list of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Types {
+    Empty,
+    One(Type),
+    ParamsOf(TypeIdx),
+    ResultsOf(TypeIdx),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    Function,
+    Block,
+    Loop,
+    If,
+    Else,
+}
+
+/// A block that is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ControlFrame {
+    pub(crate) kind: FrameKind,
+    /// Height of the stack below the block's params.
+    pub(crate) height: usize,
+    pub(crate) params: Types,
+    pub(crate) results: Types,
+    /// Where branches go: a loop's header, or what follows the block. The function's frame has none.
+    pub(crate) target: Option<Block>,
+    /// The other side of an `if`.
+    pub(crate) otherwise: Option<Block>,
+    /// Where the params of an `if` are kept for its other side, in [`Buffers::saved`].
+    pub(crate) saved: usize,
+    /// Whether anything branches to the block's label.
+    pub(crate) branched: bool,
+    /// While a `br_table` is translated: the piece of code that carries its values here.
+    pub(crate) piece: Option<Block>,
+}
+
+/// Buffers that outlive a function.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) stack: Vec<Operand>,
+    pub(crate) frames: Vec<ControlFrame>,
+    pub(crate) saved: Vec<Operand>,
+    /// Types of the locals; a local's variable has its index.
+    pub(crate) locals: Vec<Type>,
+    /// Blocks that the frontend's table of each local reaches to.
+    local_blocks: Vec<u32>,
+    pub(crate) values: Vec<Value>,
+    pub(crate) block_args: Vec<BlockArg>,
+    pub(crate) depths: Vec<u32>,
+    /// Offsets of the accesses to memory that may fault, ascending.
+    pub(crate) accesses: Vec<u32>,
+    /// Canonical ids of the signatures that are called, and the function's own.
+    pub(crate) called: Vec<TypeId>,
+    pub(crate) signatures: HashMap<u32, SigRef>,
+}
+
+impl Buffers {
+    fn clear(&mut self) {
+        self.stack.clear();
+        self.frames.clear();
+        self.saved.clear();
+        self.locals.clear();
+        self.local_blocks.clear();
+        self.accesses.clear();
+        self.called.clear();
+        self.signatures.clear();
+    }
+}
+
+/// Routines of the engine that the function calls.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Routines {
+    pub(crate) builtin: Option<SigRef>,
+    pub(crate) trap: Option<SigRef>,
+}
+
+/// The translation of one function.
+pub(crate) struct Translator<'f, 'a> {
+    pub(crate) b: FunctionBuilder<'f>,
+    pub(crate) buffers: &'f mut Buffers,
+    pub(crate) options: &'a CompilerOptions,
+    pub(crate) info: &'a ModuleInfo,
+    pub(crate) offsets: &'a VmOffsets,
+    pub(crate) variant: Variant,
+    pub(crate) body: FunctionBody<'a>,
+    pub(crate) ty: &'a FuncType,
+    /// The context, the store and, in the guarded variant, the base of memory 0: constants of a call.
+    pub(crate) context: Value,
+    pub(crate) store: Value,
+    pub(crate) memory_base: Value,
+    /// Where results in memory go.
+    pub(crate) results: Option<Value>,
+    pub(crate) takeover: Option<Takeover>,
+    /// Operands below this height are variables; see `osr.rs`.
+    pub(crate) settled: usize,
+    pub(crate) reachable: bool,
+    /// Blocks opened since the code became unreachable.
+    pub(crate) dead_blocks: u32,
+    /// Byte offset of the running operator.
+    pub(crate) offset: u32,
+    /// The constant of the current run's fuel, which is known at the run's end, and its sum so far.
+    pub(crate) fuel_run: Option<(Value, u32)>,
+    pub(crate) routines: Routines,
+    /// Slots of the native frame: operands of builtins, results in memory of calls.
+    pub(crate) builtin_slots: Option<StackSlot>,
+    pub(crate) result_slots: Option<StackSlot>,
+    /// Entries of the frontend's tables of locals.
+    table_entries: u64,
+}
+
+/// Most entries of the frontend's tables: it has one for each local, as long as the last block in which the local is used.
+const MAX_TABLE_ENTRIES: u64 = 32 << 20;
+/// Most values of a function. Valid code can make many more than it has operators: each local in each of many nested loops.
+const MAX_VALUES: usize = 16 << 20;
+
+impl<'f, 'a> Translator<'f, 'a> {
+    pub(crate) fn new(
+        request: &Request<'a>,
+        options: &'a CompilerOptions,
+        func: &'f mut Function,
+        context: &'f mut FunctionBuilderContext,
+        buffers: &'f mut Buffers,
+    ) -> Step<Translator<'f, 'a>> {
+        let info = request.info;
+        let index = info.func_idx(request.func);
+        let body = info.func_body(request.bytes, request.func);
+        let ty = info.type_of_func(index);
+        let offset = body.range().start as u32;
+        buffers.clear();
+        buffers.called.push(info.func_type_id(index));
+        func.signature = match request.entry {
+            Entry::Call => signature::native(ty)?,
+            Entry::Osr { .. } => signature::takeover(),
+        };
+        // Offsets are kept relative to the first that is seen, and none may be one less.
+        func.params.ensure_base_srcloc(SourceLoc::new(offset));
+        let nothing = Value::from_u32(0);
+        let mut translator = Translator {
+            b: FunctionBuilder::new(func, context),
+            buffers,
+            options,
+            info,
+            offsets: request.offsets,
+            variant: request.variant,
+            body,
+            ty,
+            context: nothing,
+            store: nothing,
+            memory_base: nothing,
+            results: None,
+            takeover: None,
+            settled: 0,
+            reachable: true,
+            dead_blocks: 0,
+            offset,
+            fuel_run: None,
+            routines: Routines::default(),
+            builtin_slots: None,
+            result_slots: None,
+            table_entries: 0,
+        };
+        translator.set_offset(offset);
+        translator.declare_locals()?;
+        translator.open(request.entry)?;
+        Ok(translator)
+    }
+
+    fn declare_locals(&mut self) -> Step {
+        for ty in self.ty.params() {
+            self.declare_local(clif_type_of(*ty)?, 1);
+        }
+        for declared in self.body.get_locals_reader()? {
+            let (n, ty) = declared?;
+            self.declare_local(parsed_type(ty)?, n);
+        }
+        Ok(())
+    }
+
+    fn declare_local(&mut self, ty: Type, n: u32) {
+        for _ in 0..n {
+            self.b.declare_var(ty);
+        }
+        let len = self.buffers.locals.len() + n as usize;
+        self.buffers.locals.resize(len, ty);
+        self.buffers.local_blocks.resize(len, 0);
+    }
+
+    /// The entry block: parameters, constants of the call, locals; then the function's frame and first run.
+    fn open(&mut self, entry: Entry) -> Step {
+        let block = self.b.create_block();
+        self.b.append_block_params_for_function_params(block);
+        self.b.switch_to_block(block);
+        self.b.seal_block(block);
+        let params = self.b.block_params(block);
+        let in_memory = results_in_memory(self.ty);
+        let (context, fp) = match entry {
+            Entry::Call => (params[1], None),
+            Entry::Osr { .. } => (params[0], Some(params[1])),
+        };
+        self.context = context;
+        if in_memory && fp.is_none() {
+            self.results = Some(params[2]);
+        }
+        let first = 2 + usize::from(in_memory);
+        self.enter_frame();
+        match (entry, fp) {
+            (Entry::Osr { loop_offset }, Some(fp)) => self.begin_takeover(loop_offset, fp)?,
+            _ => self.define_locals(block, first),
+        }
+        self.push_frame(FrameKind::Function, Types::Empty, Types::Empty, None)?;
+        if self.takeover.is_none() {
+            self.check_epoch();
+        }
+        self.start_run();
+        Ok(())
+    }
+
+    /// Params get their values, other locals zero.
+    fn define_locals(&mut self, entry: Block, first: usize) {
+        let params = self.ty.params().len();
+        for i in 0..params {
+            let value = self.b.block_params(entry)[first + i];
+            self.b.def_var(Variable::from_u32(i as u32), value);
+        }
+        let mut zero: Option<(Type, Value)> = None;
+        for i in params..self.buffers.locals.len() {
+            let ty = self.buffers.locals[i];
+            let value = match zero {
+                Some((of, value)) if of == ty => value,
+                _ => self.constant_of(ty, 0),
+            };
+            zero = Some((ty, value));
+            self.b.def_var(Variable::from_u32(i as u32), value);
+        }
+    }
+
+    /// Translates the body.
+    pub(crate) fn run(mut self, config: TargetFrontendConfig) -> Step {
+        let mut reader = self.body.get_operators_reader()?;
+        while !reader.eof() {
+            let (operator, offset) = reader.read_with_offset()?;
+            self.set_offset(offset as u32);
+            self.operator(&operator)?;
+            if self.b.func.dfg.num_values() > MAX_VALUES {
+                return Err(CompileError::TooLarge { limit: "values" });
+            }
+        }
+        self.finish_run();
+        if let Some(takeover) = &self.takeover
+            && !takeover.reached
+        {
+            return Err(invalid(takeover.loop_offset, "there is no loop here that can be reached"));
+        }
+        self.b.finalize(config);
+        Ok(())
+    }
+
+    pub(crate) fn set_offset(&mut self, offset: u32) {
+        self.offset = offset;
+        self.b.set_srcloc(SourceLoc::new(offset));
+    }
+
+    pub(crate) fn impossible(&self, message: &str) -> CompileError {
+        invalid(self.offset, message)
+    }
+
+    pub(crate) fn height(&self) -> usize {
+        self.buffers.stack.len()
+    }
+
+    pub(crate) fn type_of_value(&self, value: Value) -> Type {
+        self.b.func.dfg.value_type(value)
+    }
+
+    // Operands.
+
+    pub(crate) fn push(&mut self, value: Value) {
+        self.buffers.stack.push(Operand::Value(value));
+    }
+
+    fn resolve(&mut self, operand: Operand) -> Value {
+        match operand {
+            Operand::Value(value) => value,
+            Operand::Variable(variable, _) => self.b.use_var(variable),
+        }
+    }
+
+    /// Takes the topmost operand off, a comparison's result as its condition.
+    pub(crate) fn pop_condition(&mut self) -> Step<Value> {
+        let popped = self.buffers.stack.pop();
+        self.settled = self.settled.min(self.height());
+        match popped {
+            Some(operand) => Ok(self.resolve(operand)),
+            None => Err(self.impossible("the operand stack is empty")),
+        }
+    }
+
+    /// Takes the topmost operand off.
+    pub(crate) fn pop(&mut self) -> Step<Value> {
+        let value = self.pop_condition()?;
+        Ok(self.integer(value))
+    }
+
+    /// Drops operands down to a height.
+    pub(crate) fn truncate(&mut self, height: usize) {
+        self.buffers.stack.truncate(height);
+        self.settled = self.settled.min(height);
+    }
+
+    /// The integer that a condition stands for; other values as they are.
+    pub(crate) fn integer(&mut self, value: Value) -> Value {
+        if self.type_of_value(value) == types::I8 { self.b.ins().uextend(types::I32, value) } else { value }
+    }
+
+    /// The value of the operand at a height, which stays.
+    pub(crate) fn operand_at(&mut self, height: usize) -> Value {
+        let operand = self.buffers.stack[height];
+        let value = self.resolve(operand);
+        let integer = self.integer(value);
+        if integer != value {
+            self.buffers.stack[height] = Operand::Value(integer);
+        }
+        integer
+    }
+
+    /// The height of the lowest of the topmost operands.
+    pub(crate) fn height_below(&self, operands: usize) -> Step<usize> {
+        self.height().checked_sub(operands).ok_or_else(|| self.impossible("operands are missing"))
+    }
+
+    /// Lists the topmost operands, which stay, as arguments of a branch.
+    pub(crate) fn list_block_args(&mut self, count: usize) -> Step {
+        let first = self.height_below(count)?;
+        self.buffers.block_args.clear();
+        for height in first..first + count {
+            let value = self.operand_at(height);
+            self.buffers.block_args.push(BlockArg::Value(value));
+        }
+        Ok(())
+    }
+
+    /// Appends the topmost operands, which stay, to the list of values.
+    pub(crate) fn append_values(&mut self, count: usize) -> Step {
+        let first = self.height_below(count)?;
+        for height in first..first + count {
+            let value = self.operand_at(height);
+            self.buffers.values.push(value);
+        }
+        Ok(())
+    }
+
+    /// A constant of a type, by its bits.
+    pub(crate) fn constant_of(&mut self, ty: Type, bits: u64) -> Value {
+        match ty {
+            types::F32 => self.b.ins().f32const(Ieee32::with_bits(bits as u32)),
+            types::F64 => self.b.ins().f64const(Ieee64::with_bits(bits)),
+            types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
+            _ => self.b.ins().iconst(ty, bits as i64),
+        }
+    }
+
+    /// Zero-extends an `i32`; other values as they are.
+    pub(crate) fn wide(&mut self, value: Value) -> Value {
+        if self.type_of_value(value) == types::I32 { self.b.ins().uextend(types::I64, value) } else { value }
+    }
+
+    // Locals.
+
+    /// The variable of a local that is used in the current block.
+    pub(crate) fn local(&mut self, index: u32) -> Step<Variable> {
+        let block = self.b.current_block().map_or(0, Block::as_u32);
+        let reach = &mut self.buffers.local_blocks[index as usize];
+        if block > *reach {
+            self.table_entries += u64::from(block - *reach);
+            *reach = block;
+            if self.table_entries > MAX_TABLE_ENTRIES {
+                return Err(CompileError::TooLarge { limit: "locals in many blocks" });
+            }
+        }
+        Ok(Variable::from_u32(index))
+    }
+
+    // Types of blocks.
+
+    pub(crate) fn block_type(&self, ty: BlockType) -> Step<(Types, Types)> {
+        Ok(match ty {
+            BlockType::Empty => (Types::Empty, Types::Empty),
+            BlockType::Type(ty) => (Types::Empty, Types::One(parsed_type(ty)?)),
+            BlockType::FuncType(index) => {
+                let index = TypeIdx::new(index);
+                (Types::ParamsOf(index), Types::ResultsOf(index))
+            }
+        })
+    }
+
+    pub(crate) fn count(&self, types: Types) -> usize {
+        match types {
+            Types::Empty => 0,
+            Types::One(_) => 1,
+            Types::ParamsOf(index) => self.info.func_type(index).params().len(),
+            Types::ResultsOf(index) => self.info.func_type(index).results().len(),
+        }
+    }
+
+    /// A block that takes values of these types.
+    pub(crate) fn block_with(&mut self, types: Types) -> Step<Block> {
+        let block = self.b.create_block();
+        let info = self.info;
+        let list = match types {
+            Types::Empty => &[],
+            Types::One(ty) => {
+                self.b.append_block_param(block, ty);
+                &[][..]
+            }
+            Types::ParamsOf(index) => info.func_type(index).params(),
+            Types::ResultsOf(index) => info.func_type(index).results(),
+        };
+        for ty in list {
+            self.b.append_block_param(block, clif_type_of(*ty)?);
+        }
+        Ok(block)
+    }
+
+    /// Pushes the values that a block takes.
+    pub(crate) fn push_block_params(&mut self, block: Block) {
+        let params = self.b.func.dfg.block_params(block);
+        self.buffers.stack.extend(params.iter().map(|value| Operand::Value(*value)));
+    }
+}

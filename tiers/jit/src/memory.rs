@@ -1,0 +1,161 @@
+//! Loads and stores.
+//!
+//! In the guarded variant an access is an instruction that faults outside the memory: every address that the guest can form
+//! lies in address space that the memory has reserved. In the checked variant the end of the access is compared with the
+//! memory's size, and a mispredicted comparison cannot lead outside.
+
+use crate::error::Step;
+use crate::flags::{self, Region};
+use crate::function::Translator;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode as ClifTrapCode, Value, types};
+use crescendo_abi::{TrapCode, Variant, VmMemory};
+use crescendo_module::MemoryIdx;
+use crescendo_semantics::lower::{Emit, lower_load, lower_store};
+use crescendo_semantics::{Kind, Op};
+use wasmparser::{MemArg, MemArgTarget, Operator};
+
+/// The first of the codes that instructions with accesses carry. Cranelift joins a load with the operator that uses its
+/// value, whose offset the joint instruction then has; which access it is, is seen from the code.
+const FIRST_ACCESS_CODE: u8 = 32;
+/// Number of these codes, which the accesses of a function use in turn. Cranelift's own codes come behind them.
+const ACCESS_CODES: u8 = 200;
+const _: () = {
+    assert!(FIRST_ACCESS_CODE as usize > TrapCode::ALL.len());
+    assert!(ClifTrapCode::user(FIRST_ACCESS_CODE + ACCESS_CODES - 1).is_some());
+};
+
+/// Whether code of Cranelift is that of an access, and then which of the codes.
+fn access_code(code: ClifTrapCode) -> Option<usize> {
+    let code = code.as_raw().get().checked_sub(FIRST_ACCESS_CODE)?;
+    (code < ACCESS_CODES).then_some(usize::from(code))
+}
+
+/// The offset of the access that an instruction with this code makes, when the instruction itself belongs to the operator at
+/// `offset`: the last access with this code that does not come later. `None` when it is no access.
+pub(crate) fn access_offset(accesses: &[u32], code: ClifTrapCode, offset: u32) -> Option<u32> {
+    let code = access_code(code)?;
+    let count = accesses.partition_point(|access| *access <= offset);
+    let codes = usize::from(ACCESS_CODES);
+    // The last index below `count` that leaves `code` when divided by the number of codes.
+    let back = (count + codes - 1 - code) % codes;
+    count.checked_sub(back + 1).map(|index| accesses[index])
+}
+
+/// Whether an instruction with this code accesses linear memory.
+pub(crate) fn is_access(code: ClifTrapCode) -> bool {
+    access_code(code).is_some()
+}
+
+impl Translator<'_, '_> {
+    pub(crate) fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let (bytes, is_load) = match op.row().kind {
+            Kind::Load { bytes, .. } => (bytes, true),
+            Kind::Store { bytes } => (bytes, false),
+            _ => return Err(self.impossible("an operator that accesses no memory")),
+        };
+        if is_load {
+            let address = self.pop()?;
+            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+            let place = self.behind(place, offset);
+            let value = lower_load(op, &mut self.b, flags, place);
+            self.push(value);
+        } else {
+            let value = self.pop()?;
+            let address = self.pop()?;
+            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+            let place = self.behind(place, offset);
+            lower_store(op, &mut self.b, flags, place, value);
+        }
+        Ok(())
+    }
+
+    fn behind(&mut self, place: Value, offset: u64) -> Value {
+        if offset == 0 { place } else { self.b.ins().iadd_imm_s(place, offset as i64) }
+    }
+
+    /// The place of an access without its last constant part, that part, and the flags of the access.
+    fn place(&mut self, memory: u32, address: Value, offset: u64, bytes: u8) -> (Value, u64, MemFlagsData) {
+        let address = self.wide(address);
+        match self.variant {
+            Variant::Guarded => {
+                let base = self.guarded_base(memory);
+                let turn = (self.buffers.accesses.len() % usize::from(ACCESS_CODES)) as u8;
+                self.buffers.accesses.push(self.offset);
+                let fault = ClifTrapCode::unwrap_user(FIRST_ACCESS_CODE + turn);
+                let flags = flags::memory(self.b.func, Some(fault));
+                (self.b.ins().iadd(base, address), offset, flags)
+            }
+            Variant::Checked => {
+                let place = self.checked_place(memory, address, offset, bytes);
+                (place, 0, flags::memory(self.b.func, None))
+            }
+        }
+    }
+
+    /// The base of a memory that never moves.
+    fn guarded_base(&mut self, memory: u32) -> Value {
+        if memory == 0 {
+            return self.memory_base;
+        }
+        let record = self.context_pointer(self.offsets.memory(memory));
+        self.b.ins().load(types::I64, flags::constant(), record, VmMemory::BASE)
+    }
+
+    fn checked_place(&mut self, memory: u32, address: Value, offset: u64, bytes: u8) -> Value {
+        let record = self.context_pointer(self.offsets.memory(memory));
+        let sizes = flags::place(self.b.func, Region::Sizes);
+        let len = self.b.ins().load(types::I64, sizes, record, VmMemory::LEN);
+        let base = self.b.ins().load(types::I64, sizes, record, VmMemory::BASE);
+        let outside = match offset.checked_add(u64::from(bytes)) {
+            Some(behind) => {
+                let end = self.b.ins().iadd_imm_s(address, behind as i64);
+                let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, len);
+                if self.info.memory(MemoryIdx::new(memory)).memory64 {
+                    let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, end, address);
+                    self.b.ins().bor(outside, wrapped)
+                } else {
+                    // A 32-bit address and a 32-bit offset do not reach 64 bits.
+                    outside
+                }
+            }
+            None => self.b.ins().iconst(types::I8, 1),
+        };
+        self.trap_if(outside, TrapCode::MemoryOutOfBounds);
+        let start = self.b.ins().iadd(base, address);
+        let start = self.behind(start, offset);
+        let nowhere = self.word(0);
+        self.b.ins().select_spectre_guard(outside, nowhere, start)
+    }
+
+    pub(crate) fn memory_size(&mut self, memory: u32) {
+        let ty = self.info.memory(MemoryIdx::new(memory));
+        let (log2, memory64) = (ty.page_size_log2, ty.memory64);
+        let record = self.context_pointer(self.offsets.memory(memory));
+        let sizes = flags::place(self.b.func, Region::Sizes);
+        let bytes = self.b.ins().load(types::I64, sizes, record, VmMemory::LEN);
+        let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
+        let pages = if memory64 { pages } else { self.b.ins().ireduce(types::I32, pages) };
+        self.push(pages);
+    }
+}
+
+/// The place of a load or store.
+pub(crate) fn memarg(operator: &Operator<'_>) -> Option<MemArg> {
+    use Operator as O;
+    match *operator {
+        O::I32Load { memarg } | O::I32Load8S { memarg } | O::I32Load8U { memarg } => Some(memarg),
+        O::I32Load16S { memarg } | O::I32Load16U { memarg } => Some(memarg),
+        O::I64Load { memarg } | O::I64Load8S { memarg } | O::I64Load8U { memarg } => Some(memarg),
+        O::I64Load16S { memarg } | O::I64Load16U { memarg } => Some(memarg),
+        O::I64Load32S { memarg } | O::I64Load32U { memarg } => Some(memarg),
+        O::F32Load { memarg } | O::F64Load { memarg } => Some(memarg),
+        O::I32Store { memarg } | O::I32Store8 { memarg } | O::I32Store16 { memarg } => Some(memarg),
+        O::I64Store { memarg } | O::I64Store8 { memarg } | O::I64Store16 { memarg } => Some(memarg),
+        O::I64Store32 { memarg } | O::F32Store { memarg } | O::F64Store { memarg } => Some(memarg),
+        _ => None,
+    }
+}

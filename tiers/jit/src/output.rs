@@ -1,0 +1,137 @@
+//! What Cranelift leaves, in the engine's terms: code, trap rows, the map to wasm offsets.
+
+use crate::compiler::{Entry, Request, Scratch};
+use crate::error::{CompileError, Step, invalid};
+use crate::memory::{access_offset, is_access};
+use cranelift_codegen::ir::TrapCode as ClifTrapCode;
+use cranelift_codegen::isa::TargetIsa;
+use crescendo_abi::TrapCode;
+use crescendo_module::TypeId;
+use crescendo_semantics::lower::trap_code;
+
+/// An instruction that may trap by a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// The instruction's byte offset in the code.
+    pub offset: u32,
+    /// What the fault means.
+    pub code: TrapCode,
+}
+
+/// From which operator code comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Byte offset in the code; the location holds from there until the next.
+    pub offset: u32,
+    /// Byte offset of the operator in the module. Prologues have the start of the function's body, or the loop that they
+    /// enter.
+    pub wasm: u32,
+}
+
+/// A compiled function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The machine code, constants included: position-independent, without relocations. It is entered at its start.
+    pub code: Vec<u8>,
+    /// What the code's address has to be a multiple of, in bytes.
+    pub alignment: u32,
+    /// The instructions that may trap, by offset.
+    pub traps: Vec<Trap>,
+    /// Where the code comes from, by offset. The first location is at offset 0.
+    pub locations: Vec<Location>,
+    /// Canonical ids of the signatures that the code calls and of the function's own, sorted, each once.
+    pub signatures: Vec<TypeId>,
+    /// Bytes of the native frame below the frame pointer.
+    pub frame_size: u32,
+}
+
+impl Compiled {
+    /// The module byte offset of the operator that the code at this offset comes from.
+    pub fn wasm_offset(&self, code_offset: u32) -> u32 {
+        lookup(&self.locations, code_offset)
+    }
+}
+
+fn lookup(locations: &[Location], code_offset: u32) -> u32 {
+    let after = locations.partition_point(|location| location.offset <= code_offset);
+    locations[after.saturating_sub(1)].wasm
+}
+
+/// Takes over what Cranelift has compiled.
+pub(crate) fn collect(
+    scratch: &mut Scratch,
+    request: &Request<'_>,
+    target: &dyn TargetIsa,
+) -> Step<Compiled> {
+    let code = (scratch.context.compiled_code())
+        .ok_or_else(|| CompileError::Codegen { message: "there is no code".to_string() })?;
+    let buffer = &code.buffer;
+    let start = match request.entry {
+        Entry::Call => request.info.body_range(request.func).start as u32,
+        Entry::Osr { loop_offset } => loop_offset,
+    };
+    let mut locations = vec![Location { offset: 0, wasm: start }];
+    for range in buffer.get_srclocs_sorted() {
+        let location = Location { offset: range.start, wasm: range.loc.bits() };
+        match locations.last_mut() {
+            _ if range.loc.is_default() => {}
+            Some(last) if last.wasm == location.wasm => {}
+            Some(last) if last.offset == location.offset => *last = location,
+            _ => locations.push(location),
+        }
+    }
+    let mut traps = Vec::with_capacity(buffer.traps().len());
+    let mut corrections = Vec::new();
+    for trap in buffer.traps() {
+        let (offset, wasm) = (trap.offset, lookup(&locations, trap.offset));
+        let (code, right) = if is_access(trap.code) {
+            let access = access_offset(&scratch.buffers.accesses, trap.code, wasm);
+            (TrapCode::MemoryOutOfBounds, access.unwrap_or(wasm))
+        } else {
+            let code = trap_code(trap.code).ok_or_else(|| invalid(start, "a trap code without a meaning"))?;
+            // Instructions of the prologue come from no operator.
+            (code, if trap.code == ClifTrapCode::STACK_OVERFLOW { start } else { wasm })
+        };
+        if right != wasm {
+            corrections.push((Location { offset, wasm: right }, wasm));
+        }
+        traps.push(Trap { offset, code });
+    }
+    traps.sort_unstable_by_key(|trap| trap.offset);
+    correct(&mut locations, &corrections);
+    let called = &mut scratch.buffers.called;
+    called.sort_unstable();
+    called.dedup();
+    Ok(Compiled {
+        code: code.code_buffer().to_vec(),
+        alignment: buffer.alignment.max(target.function_alignment().preferred),
+        traps,
+        locations,
+        signatures: called.clone(),
+        frame_size: buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset),
+    })
+}
+
+/// Gives single instructions another location: a load that was joined with the operator that uses its value, the prologue's
+/// trap.
+fn correct(locations: &mut Vec<Location>, corrections: &[(Location, u32)]) {
+    if corrections.is_empty() {
+        return;
+    }
+    // No instruction is shorter than a byte; nobody asks for the place inside of one that traps.
+    for (location, rest) in corrections {
+        locations.push(Location { offset: location.offset + 1, wasm: *rest });
+    }
+    locations.extend(corrections.iter().map(|(location, _)| *location));
+    let mut order: Vec<(u32, usize, u32)> =
+        locations.iter().enumerate().map(|(i, location)| (location.offset, i, location.wasm)).collect();
+    order.sort_unstable();
+    locations.clear();
+    for (offset, _, wasm) in order {
+        match locations.last_mut() {
+            // The later of two at one offset is the correction, or what follows it.
+            Some(last) if last.offset == offset => last.wasm = wasm,
+            _ => locations.push(Location { offset, wasm }),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Signatures of everything that native code calls or that calls it.
+//!
+//! The convention of native functions is on the crate's page. Context parameters have Cranelift's purpose `VMContext`, which
+//! is how prologues find the stack limit.
+
+use crate::error::{Step, invalid};
+use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type, types};
+use cranelift_codegen::isa::CallConv;
+use crescendo_abi::regs::{FLOAT_ARGS, INT_ARGS};
+use crescendo_module::{FuncType, ValType};
+
+/// Results of one kind (integers with references, floats) that come back in registers, on every instruction set.
+const REGISTER_RESULTS: usize = 8;
+
+/// Whether the results of native functions of this type go through memory: a pointer to their slots, 8 bytes each, follows
+/// the context.
+pub fn results_in_memory(ty: &FuncType) -> bool {
+    let floats = ty.results().iter().filter(|ty| matches!(ty, ValType::F32 | ValType::F64)).count();
+    floats > REGISTER_RESULTS || ty.results().len() - floats > REGISTER_RESULTS
+}
+
+/// Cranelift's type for a value type.
+pub(crate) fn clif_type_of(ty: ValType) -> Step<Type> {
+    match ty {
+        ValType::I32 => Ok(types::I32),
+        ValType::I64 | ValType::Ref(_) => Ok(types::I64),
+        ValType::F32 => Ok(types::F32),
+        ValType::F64 => Ok(types::F64),
+        ValType::V128 => Err(invalid(0, "v128 is not supported")),
+    }
+}
+
+/// Cranelift's type for a value type as the parser gives it.
+pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Step<Type> {
+    match ty {
+        wasmparser::ValType::I32 => Ok(types::I32),
+        wasmparser::ValType::I64 | wasmparser::ValType::Ref(_) => Ok(types::I64),
+        wasmparser::ValType::F32 => Ok(types::F32),
+        wasmparser::ValType::F64 => Ok(types::F64),
+        wasmparser::ValType::V128 => Err(invalid(0, "v128 is not supported")),
+    }
+}
+
+fn word() -> AbiParam {
+    AbiParam::new(types::I64)
+}
+
+fn context() -> AbiParam {
+    AbiParam::special(types::I64, ArgumentPurpose::VMContext)
+}
+
+/// Adds the results of a function type, or the pointer to their slots.
+fn add_results(signature: &mut Signature, ty: &FuncType) -> Step {
+    if results_in_memory(ty) {
+        signature.params.push(word());
+        return Ok(());
+    }
+    for result in ty.results() {
+        signature.returns.push(AbiParam::new(clif_type_of(*result)?));
+    }
+    Ok(())
+}
+
+/// A native function: `(record, context, params…) -> results…`.
+pub(crate) fn native(ty: &FuncType) -> Step<Signature> {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.extend([word(), context()]);
+    add_results(&mut signature, ty)?;
+    for param in ty.params() {
+        signature.params.push(AbiParam::new(clif_type_of(*param)?));
+    }
+    Ok(signature)
+}
+
+/// A native function entered with its arguments in slots: `(record, context, fp) -> results…`. The pointer to results in
+/// memory comes last.
+pub(crate) fn slots_entry(ty: &FuncType) -> Step<Signature> {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.extend([word(), context(), word()]);
+    add_results(&mut signature, ty)?;
+    Ok(signature)
+}
+
+/// Code that takes over an interpreted frame: `(context, fp) -> status`.
+pub(crate) fn takeover() -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.extend([context(), word()]);
+    signature.returns.push(word());
+    signature
+}
+
+/// The thunk that interpreted code enters native code by:
+/// `(record, context, fp, return_ip, caller_fp, caller_context) -> 0`.
+pub(crate) fn enter() -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.extend([word(), context(), word(), word(), word(), word()]);
+    signature.returns.push(word());
+    signature
+}
+
+/// A handler of the interpreter; see `crescendo_abi::regs`.
+pub(crate) fn handler() -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.extend([word(); INT_ARGS]);
+    signature.params.extend([AbiParam::new(types::F64); FLOAT_ARGS]);
+    signature.returns.push(word());
+    signature
+}
+
+/// A routine with the C convention that takes this many words.
+pub(crate) fn routine(params: usize, result: bool) -> Signature {
+    let mut signature = Signature::new(CallConv::SystemV);
+    signature.params.extend(std::iter::repeat_n(word(), params));
+    if result {
+        signature.returns.push(word());
+    }
+    signature
+}

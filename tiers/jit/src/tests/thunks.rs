@@ -1,0 +1,55 @@
+//! Thunks of many signatures.
+
+use super::setup::options;
+use crate::{Compiler, Scratch, results_in_memory};
+use crescendo_module::{FuncType, ValType};
+
+const MIXED: [ValType; 5] = [ValType::I32, ValType::F64, ValType::I64, ValType::F32, ValType::FUNCREF];
+
+fn types(count: usize, kinds: &[ValType]) -> impl Iterator<Item = ValType> {
+    kinds.iter().copied().cycle().take(count)
+}
+
+#[test]
+fn thunks_of_many_signatures() {
+    let compiler = Compiler::new(options()[0]).unwrap();
+    let mut scratch = Scratch::new();
+    for params in 0..=20 {
+        for results in [0, 1, 2, params % 13, 12] {
+            let ty = FuncType::new(types(params, &MIXED), types(results, &MIXED));
+            let thunks = compiler.thunks(&mut scratch, &ty).unwrap();
+            for thunk in [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host] {
+                assert!(!thunk.code.is_empty() && thunk.alignment.is_power_of_two());
+            }
+        }
+    }
+}
+
+#[test]
+fn thunks_of_the_largest_signatures() {
+    let compiler = Compiler::new(options()[0]).unwrap();
+    let mut scratch = Scratch::new();
+    for kinds in [&MIXED[..], &[ValType::I32], &[ValType::F64]] {
+        let ty = FuncType::new(types(1000, kinds), types(1000, kinds));
+        compiler.thunks(&mut scratch, &ty).unwrap();
+    }
+}
+
+#[test]
+fn results_beyond_the_registers_go_through_memory() {
+    let with = |count, kind| FuncType::new([], types(count, &[kind]));
+    for kind in [ValType::I32, ValType::I64, ValType::F32, ValType::F64, ValType::EXTERNREF] {
+        assert!(!results_in_memory(&with(8, kind)));
+        assert!(results_in_memory(&with(9, kind)));
+    }
+    assert!(!results_in_memory(&FuncType::new([], types(16, &[ValType::I32, ValType::F32]))));
+}
+
+#[test]
+fn v128_is_refused_and_leaves_the_scratch_usable() {
+    let compiler = Compiler::new(options()[0]).unwrap();
+    let mut scratch = Scratch::new();
+    let vector = FuncType::new([ValType::V128], []);
+    assert!(compiler.thunks(&mut scratch, &vector).is_err());
+    compiler.thunks(&mut scratch, &FuncType::new([], [])).unwrap();
+}

@@ -1,0 +1,380 @@
+//! The ways between native code, the interpreter and the host, one set for a signature.
+//!
+//! Thunks move arguments and results between registers and slots of the value stack, keep the chain of transitions and the
+//! top of the value stack, and keep the interpreter's context in the pinned register. They have frames, so that walkers that
+//! follow frame pointers pass through them. Signatures with results in memory: see the crate's page.
+
+use crate::compiler::{Scratch, Support};
+use crate::error::{CompileError, Step};
+use crate::osr::slot_offset;
+use crate::signature::{self, clif_type_of, results_in_memory, routine};
+use cranelift_codegen::Context;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::immediates::Ieee64;
+use cranelift_codegen::ir::{
+    BlockArg, ExceptionTableData, Function, InstBuilder, MemFlagsData, Signature, StackSlotData,
+    StackSlotKind, UserFuncName, Value, types,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use crescendo_abi::regs::{
+    ENTRY_CALLER_FP, ENTRY_RECORD, ENTRY_RETURN_IP, FLOAT_ARGS, FP, INT_ARGS, IP, MEMORY_BASE,
+};
+use crescendo_abi::{
+    Builtin, ExitStatus, SLOT_SIZE, TrapCode, VmContext, VmFuncRef, VmHostContext, VmMemory, VmStoreContext,
+    VmTransition,
+};
+use crescendo_module::{FuncType, ValType};
+use crescendo_semantics::lower::clif_trap_code;
+
+/// A piece of code between two worlds. It has no rows: none of its instructions traps by a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thunk {
+    /// The machine code, position-independent, without relocations. It is entered at its start.
+    pub code: Vec<u8>,
+    /// What the code's address has to be a multiple of, in bytes.
+    pub alignment: u32,
+}
+
+/// The thunks of a signature; all have the `tail` convention. Native functions are `(record, context, params…) -> results…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thunks {
+    /// From the interpreter to a native function:
+    /// `(record, context, fp, return_ip, caller_fp, caller_context) -> 0`. Arguments lie in the slots from `fp` on, and so do
+    /// the results afterwards. The caller's context is in the pinned register when it returns.
+    pub enter: Thunk,
+    /// A native function entered with its arguments in slots: `(record, context, fp) -> results…`.
+    pub tail: Thunk,
+    /// From native code to a function that is not compiled: a native function.
+    pub to_interpreter: Thunk,
+    /// From native code to a host function: a native function whose context is the `VmHostContext`.
+    pub to_host: Thunk,
+}
+
+/// Compiles the thunks of a signature; `generate` makes code of what is in the context.
+pub(crate) fn compile(
+    scratch: &mut Scratch,
+    ty: &FuncType,
+    support: &Support,
+    target: &dyn TargetIsa,
+    generate: impl Fn(&mut Context) -> Step,
+) -> Step<Thunks> {
+    let Scratch { context, builder, .. } = scratch;
+    let mut thunk = |signature: Signature, body: fn(&mut Builder<'_>) -> Step| {
+        context.clear();
+        context.func = Function::with_name_signature(UserFuncName::default(), signature);
+        let mut thunk = Builder::new(&mut context.func, builder, ty, support);
+        if let Err(error) = body(&mut thunk) {
+            // A builder that was not finalized leaves its blocks behind.
+            *builder = FunctionBuilderContext::new();
+            return Err(error);
+        }
+        thunk.b.seal_all_blocks();
+        thunk.b.finalize(target.frontend_config());
+        generate(context)?;
+        collect(context, target)
+    };
+    Ok(Thunks {
+        enter: thunk(signature::enter(), |b| b.enter())?,
+        tail: thunk(signature::slots_entry(ty)?, |b| b.tail())?,
+        to_interpreter: thunk(signature::native(ty)?, |b| b.to_interpreter())?,
+        to_host: thunk(signature::native(ty)?, |b| b.to_host())?,
+    })
+}
+
+/// Takes over what Cranelift has compiled.
+fn collect(context: &Context, target: &dyn TargetIsa) -> Step<Thunk> {
+    let code = (context.compiled_code())
+        .ok_or_else(|| CompileError::Codegen { message: "there is no code".to_string() })?;
+    let alignment = code.buffer.alignment.max(target.function_alignment().preferred);
+    Ok(Thunk { code: code.code_buffer().to_vec(), alignment })
+}
+
+/// A thunk under construction. Loads and stores have no regions: whatever is stored may be read by any load.
+struct Builder<'f> {
+    b: FunctionBuilder<'f>,
+    ty: &'f FuncType,
+    support: &'f Support,
+    params: Vec<Value>,
+}
+
+impl<'f> Builder<'f> {
+    fn new(
+        func: &'f mut Function,
+        context: &'f mut FunctionBuilderContext,
+        ty: &'f FuncType,
+        support: &'f Support,
+    ) -> Builder<'f> {
+        let mut b = FunctionBuilder::new(func, context);
+        let block = b.create_block();
+        b.append_block_params_for_function_params(block);
+        b.switch_to_block(block);
+        let params = b.block_params(block).to_vec();
+        Builder { b, ty, support, params }
+    }
+
+    fn enter(&mut self) -> Step {
+        let [record, context, fp, return_ip, caller_fp, caller_context] = self.params[..] else {
+            return Err(defect("an entry thunk has six parameters"));
+        };
+        let store = self.load(context, VmContext::STORE);
+        let ip = self.b.ins().iadd_imm_s(return_ip, -1);
+        let prev = self.push_transition(store, ip, caller_fp, caller_context);
+        let old_top = self.load(store, VmStoreContext::VALUE_TOP);
+        let bytes = self.slot_bytes();
+        let top = self.b.ins().iadd_imm_s(fp, bytes);
+        self.store(top, store, VmStoreContext::VALUE_TOP);
+
+        let place = results_in_memory(self.ty).then_some(fp);
+        let (signature, entry, args) = self.native_call(record, context, place, fp)?;
+        let call = self.b.ins().call_indirect(signature, entry, &args);
+        for i in 0..self.b.inst_results(call).len() {
+            let result = self.b.inst_results(call)[i];
+            self.store_slot(result, fp, i);
+        }
+        self.store(old_top, store, VmStoreContext::VALUE_TOP);
+        self.store(prev, store, VmStoreContext::TRANSITIONS);
+        // The interpreter goes on there.
+        self.b.ins().set_pinned_reg(caller_context);
+        let status = self.word(ExitStatus::Return as u64);
+        self.b.ins().return_(&[status]);
+        Ok(())
+    }
+
+    fn tail(&mut self) -> Step {
+        let (record, context, fp) = (self.params[0], self.params[1], self.params[2]);
+        let place = self.params.get(3).copied();
+        let (signature, entry, args) = self.native_call(record, context, place, fp)?;
+        self.b.ins().return_call_indirect(signature, entry, &args);
+        Ok(())
+    }
+
+    fn to_interpreter(&mut self) -> Step {
+        let (record, context) = (self.params[0], self.params[1]);
+        let store = self.load(context, VmContext::STORE);
+        let fp = self.load(store, VmStoreContext::VALUE_TOP);
+        self.check_value_stack(context, store, fp);
+        let (ip, frame) = self.caller();
+        let none = self.word(0);
+        let prev = self.push_transition(store, ip, frame, none);
+        self.store_params(fp);
+        // To native code the pinned register is one that calls preserve.
+        let pinned = self.b.ins().get_pinned_reg(types::I64);
+        self.b.ins().set_pinned_reg(context);
+        let status = self.run_interpreter(record, context, fp);
+        self.b.ins().set_pinned_reg(pinned);
+        self.store(fp, store, VmStoreContext::VALUE_TOP);
+        self.store(prev, store, VmStoreContext::TRANSITIONS);
+
+        let (other, done) = (self.b.create_block(), self.b.create_block());
+        let (tail, failed) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(failed);
+        self.b.ins().brif(status, other, &[], done, &[]);
+
+        self.b.switch_to_block(other);
+        let is_tail = self.b.ins().icmp_imm_u(IntCC::Equal, status, ExitStatus::TailCall as i64);
+        self.b.ins().brif(is_tail, tail, &[], failed, &[]);
+
+        self.b.switch_to_block(tail);
+        let entry = self.load(store, VmStoreContext::TAIL_ENTRY);
+        let next = self.load(store, VmStoreContext::TAIL_RECORD);
+        let next_context = self.load(next, VmFuncRef::CONTEXT);
+        let signature = self.b.import_signature(signature::slots_entry(self.ty)?);
+        let mut args = vec![next, next_context, fp];
+        args.extend(self.results_place());
+        self.b.ins().return_call_indirect(signature, entry, &args);
+
+        self.b.switch_to_block(failed);
+        self.leave(context, status);
+
+        self.b.switch_to_block(done);
+        self.return_slots(fp)
+    }
+
+    /// Runs the interpreter from the record's entry until its base frame ends, and gives the status.
+    ///
+    /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception is one after which
+    /// Cranelift expects nothing in registers; none is ever thrown.
+    fn run_interpreter(&mut self, record: Value, context: Value, fp: Value) -> Value {
+        let entry = self.load(record, VmFuncRef::ENTRY);
+        let memory = self.load(context, VmContext::MEMORIES);
+        let mut args = [entry; INT_ARGS];
+        args[IP] = entry;
+        args[FP] = fp;
+        args[MEMORY_BASE] = self.load(memory, VmMemory::BASE);
+        args[ENTRY_RECORD] = record;
+        args[ENTRY_RETURN_IP] = self.word(self.support.halt_cell as u64);
+        args[ENTRY_CALLER_FP] = self.word(0);
+        let zero = self.b.ins().f64const(Ieee64::with_bits(0));
+        let args: Vec<Value> = args.into_iter().chain([zero; FLOAT_ARGS]).collect();
+        let handler = self.load(entry, 0);
+        let signature = self.b.import_signature(signature::handler());
+        let next = self.b.create_block();
+        let status = self.b.append_block_param(next, types::I64);
+        let returned = self.b.func.dfg.block_call(next, &[BlockArg::TryCallRet(0)]);
+        let table = ExceptionTableData::new(signature, returned, []);
+        let table = self.b.func.dfg.exception_tables.push(table);
+        self.b.ins().try_call_indirect(handler, &args, table);
+        self.b.switch_to_block(next);
+        status
+    }
+
+    fn to_host(&mut self) -> Step {
+        let context = self.params[1];
+        let store = self.load(context, VmHostContext::STORE);
+        let args = self.load(store, VmStoreContext::VALUE_TOP);
+        self.check_value_stack(context, store, args);
+        let (ip, frame) = self.caller();
+        let none = self.word(0);
+        self.store(ip, store, VmStoreContext::EXIT_IP);
+        self.store(frame, store, VmStoreContext::EXIT_FP);
+        self.store(none, store, VmStoreContext::EXIT_CONTEXT);
+        self.store_params(args);
+
+        let builtins = self.load(context, VmHostContext::BUILTINS);
+        let function = self.load(builtins, Builtin::HostCall as i32 * 8);
+        let caller = self.load(store, VmStoreContext::NATIVE_CALLER);
+        let signature = self.b.import_signature(routine(4, true));
+        let call = self.b.ins().call_indirect(signature, function, &[context, args, caller, none]);
+        let status = self.b.inst_results(call)[0];
+        let (failed, done) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(failed);
+        self.b.ins().brif(status, failed, &[], done, &[]);
+        self.b.switch_to_block(failed);
+        self.leave(context, status);
+        self.b.switch_to_block(done);
+        self.return_slots(args)
+    }
+
+    // Parts.
+
+    fn word(&mut self, value: u64) -> Value {
+        self.b.ins().iconst(types::I64, value as i64)
+    }
+
+    fn load(&mut self, base: Value, offset: i32) -> Value {
+        self.b.ins().load(types::I64, MemFlagsData::trusted(), base, offset)
+    }
+
+    fn store(&mut self, value: Value, base: Value, offset: i32) {
+        self.b.ins().store(MemFlagsData::trusted(), value, base, offset);
+    }
+
+    fn store_slot(&mut self, value: Value, base: Value, slot: usize) {
+        let is_i32 = self.b.func.dfg.value_type(value) == types::I32;
+        let value = if is_i32 { self.b.ins().uextend(types::I64, value) } else { value };
+        self.store(value, base, slot_offset(slot as u32));
+    }
+
+    fn load_slots(&mut self, tys: &[ValType], base: Value, values: &mut Vec<Value>) -> Step {
+        for (i, ty) in tys.iter().enumerate() {
+            let (ty, offset) = (clif_type_of(*ty)?, slot_offset(i as u32));
+            values.push(self.b.ins().load(ty, MemFlagsData::trusted(), base, offset));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the slots that arguments and results share.
+    fn slot_bytes(&self) -> i64 {
+        (self.ty.params().len().max(self.ty.results().len()) * SLOT_SIZE) as i64
+    }
+
+    /// Native functions: where results in memory go.
+    fn results_place(&self) -> Option<Value> {
+        results_in_memory(self.ty).then(|| self.params[2])
+    }
+
+    /// Native functions: writes the parameters to slots.
+    fn store_params(&mut self, base: Value) {
+        let first = 2 + usize::from(results_in_memory(self.ty));
+        for i in 0..self.ty.params().len() {
+            let param = self.params[first + i];
+            self.store_slot(param, base, i);
+        }
+    }
+
+    /// Native functions: returns the results that are in slots.
+    fn return_slots(&mut self, base: Value) -> Step {
+        let mut values = Vec::new();
+        match self.results_place() {
+            Some(place) => {
+                for i in 0..self.ty.results().len() {
+                    let offset = slot_offset(i as u32);
+                    let value = self.load(base, offset);
+                    self.store(value, place, offset);
+                }
+            }
+            None => self.load_slots(self.ty.results(), base, &mut values)?,
+        }
+        self.b.ins().return_(&values);
+        Ok(())
+    }
+
+    /// Signature, address and arguments of a call of a record's native entry, with arguments from slots.
+    fn native_call(
+        &mut self,
+        record: Value,
+        context: Value,
+        place: Option<Value>,
+        base: Value,
+    ) -> Step<(cranelift_codegen::ir::SigRef, Value, Vec<Value>)> {
+        let signature = self.b.import_signature(signature::native(self.ty)?);
+        let entry = self.load(record, VmFuncRef::NATIVE);
+        let mut args = vec![record, context];
+        args.extend(place);
+        self.load_slots(self.ty.params(), base, &mut args)?;
+        Ok((signature, entry, args))
+    }
+
+    /// Where the native caller stopped: inside its call instruction, and its frame pointer.
+    fn caller(&mut self) -> (Value, Value) {
+        let return_address = self.b.ins().get_return_address(types::I64);
+        let ip = self.b.ins().iadd_imm_s(return_address, -1);
+        let frame = self.b.ins().get_frame_pointer(types::I64);
+        (ip, self.load(frame, 0))
+    }
+
+    /// Links a transition with the outer side's exit state in front of the chain, and gives the chain before.
+    fn push_transition(&mut self, store: Value, ip: Value, fp: Value, context: Value) -> Value {
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, VmTransition::SIZE, 3);
+        let slot = self.b.create_sized_stack_slot(data);
+        let transition = self.b.ins().stack_addr(types::I64, slot, 0);
+        let prev = self.load(store, VmStoreContext::TRANSITIONS);
+        self.store(prev, transition, VmTransition::PREV);
+        self.store(ip, transition, VmTransition::EXIT_IP);
+        self.store(fp, transition, VmTransition::EXIT_FP);
+        self.store(context, transition, VmTransition::EXIT_CONTEXT);
+        self.store(transition, store, VmStoreContext::TRANSITIONS);
+        prev
+    }
+
+    /// Traps when the value stack has no room for arguments and results.
+    fn check_value_stack(&mut self, context: Value, store: Value, base: Value) {
+        let limit = self.load(store, VmStoreContext::VALUE_STACK_LIMIT);
+        let bytes = self.slot_bytes();
+        let end = self.b.ins().iadd_imm_s(base, bytes);
+        let too_deep = self.b.ins().icmp(IntCC::UnsignedGreaterThan, end, limit);
+        let (cold, rest) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(too_deep, cold, &[], rest, &[]);
+        self.b.switch_to_block(cold);
+        let code = self.word(TrapCode::StackOverflow as u64);
+        self.call_without_return(self.support.trap, context, code);
+        self.b.switch_to_block(rest);
+    }
+
+    fn leave(&mut self, context: Value, status: Value) {
+        self.call_without_return(self.support.leave, context, status);
+    }
+
+    fn call_without_return(&mut self, function: usize, context: Value, argument: Value) {
+        let signature = self.b.import_signature(routine(2, false));
+        let function = self.word(function as u64);
+        self.b.ins().call_indirect(signature, function, &[context, argument]);
+        self.b.ins().trap(clif_trap_code(TrapCode::UnreachableCodeReached));
+    }
+}
+
+fn defect(message: &str) -> CompileError {
+    CompileError::Codegen { message: message.to_string() }
+}
