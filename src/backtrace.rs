@@ -5,7 +5,7 @@
 
 use crate::instance::InstanceData;
 use crate::store::StoreOpaque;
-use crate::{AsContext, FrameInfo, WasmBacktrace};
+use crate::{AsContext, FrameInfo, Module, WasmBacktrace};
 use crescendo_abi::VmContext;
 use crescendo_interp::RawFrame;
 use std::cell::Cell;
@@ -58,17 +58,37 @@ struct Walker<'a> {
 impl<'a> Walker<'a> {
     /// Notes a frame and answers where in the frame its record is. `None` for frames without bytecode.
     fn visit(&mut self, raw: &RawFrame) -> Option<u32> {
+        if raw.is_native() {
+            self.visit_native(raw);
+            return None;
+        }
         let instance = self.instance(raw.context)?;
         let module = instance.module();
         let (func, bytecode) = module.code().find(instance.variant(), raw.ip)?;
+        let index = module.info().func_idx(func).as_u32();
+        self.note(module, index, || bytecode.wasm_offset(raw.ip, raw.micro_op));
+        Some(bytecode.record_slot())
+    }
+
+    /// Notes a native frame, of which only its code is known: any instance of the module names the module.
+    fn visit_native(&mut self, raw: &RawFrame) {
+        let Some((info, offset)) = crescendo_code::native_code_at(raw.ip) else { return };
+        if self.instance.is_none_or(|instance| instance.module().id() != info.module) {
+            let found = self.store.instance_of_module(info.module);
+            // SAFETY: instances live as long as the store, which is borrowed.
+            self.instance = found.map(|instance| unsafe { instance.as_ref() });
+        }
+        if let Some(instance) = self.instance {
+            self.note(instance.module(), info.func_index, || offset);
+        }
+    }
+
+    fn note(&mut self, module: &Module, func_index: u32, offset: impl FnOnce() -> Option<u32>) {
         if self.frames.len() == MOST_FRAMES {
             self.omitted += 1;
         } else {
-            let offset = bytecode.wasm_offset(raw.ip, raw.micro_op);
-            let index = module.info().func_idx(func).as_u32();
-            self.frames.push(FrameInfo::new(module.clone(), index, offset));
+            self.frames.push(FrameInfo::new(module.clone(), func_index, offset()));
         }
-        Some(bytecode.record_slot())
     }
 
     fn instance(&mut self, context: *mut VmContext) -> Option<&'a InstanceData> {

@@ -12,6 +12,7 @@ use crate::instance::{InstanceData, init_memory, init_table};
 use crate::limits::ResourceLimiter;
 use crate::runtime::{HostFunction, MemoryRecord, Stop, TableRecord};
 use crate::store::{AnyStore, Failure, StoreHeader};
+use crate::tiering;
 use crescendo_abi::{
     Builtin, BuiltinFn, ExitStatus, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef, VmHostContext,
 };
@@ -290,9 +291,9 @@ fn do_translate(call: &Call) -> Result<(), Stop> {
     let Some(func) = module.info().defined_func(FuncIdx::new(index)) else {
         return Err(bug!("function {index} has no body to translate").into());
     };
-    let entry = module.bytecode(instance.variant(), func)?.entry();
-    // SAFETY: the record is alive, and only this thread writes to it.
-    unsafe { (*record).entry = entry };
+    let bytecode = module.bytecode(instance.variant(), func)?;
+    // SAFETY: the record is that of the function in a live instance (`Builtin::Translate`).
+    unsafe { tiering::link(module, record, instance.variant(), func, bytecode) };
     Ok(())
 }
 
@@ -384,10 +385,29 @@ fn do_epoch_reached(_call: &Call) -> Result<(), Stop> {
     Err(TrapCode::Interrupt.into())
 }
 
-fn do_function_hot(_call: &Call) -> Result<(), Stop> {
+fn do_function_hot(call: &Call) -> Result<(), Stop> {
+    let record: *mut VmFuncRef = ptr::with_exposed_provenance_mut(call.a as usize);
+    // SAFETY: the record is alive (`Builtin::FunctionHot`); the copy is only looked at.
+    let VmFuncRef { context, func_index: index, .. } = unsafe { record.read() };
+    // SAFETY: only records of instances have the entry that gets here, and those have their instance's context.
+    let instance = unsafe { InstanceData::of_live_context(context) };
+    let module = instance.module();
+    let Some(func) = module.info().defined_func(FuncIdx::new(index)) else {
+        return Err(bug!("function {index} has no body to compile").into());
+    };
+    tiering::function_hot(module, instance.variant(), func);
     Ok(())
 }
 
-fn do_loop_hot(_call: &Call) -> Result<(), Stop> {
+fn do_loop_hot(call: &Call) -> Result<(), Stop> {
+    let instance = call.instance();
+    let module = instance.module();
+    let Some(func) = module.info().defined_func(FuncIdx::new(call.a as u32)) else {
+        return Err(bug!("function {} has no loops", call.a).into());
+    };
+    let code = tiering::loop_hot(module, instance.variant(), func, call.b as u32);
+    let address = code.map_or(0, |code| code.expose_provenance() as u64);
+    // SAFETY: the handler has room for the address there (`Builtin::LoopHot`).
+    unsafe { call.args.write(address) };
     Ok(())
 }

@@ -3,8 +3,8 @@
 //! Filled in by the embedder, copied by [`crate::Engine::new`] and not changed after. The engine's crates get what concerns
 //! them from here: module the proposals and limits, interp the translation options, the store the sizes of stacks.
 
-use crate::{ModuleLimits, Proposal, Validation};
-use crescendo_interp::{TranslateOptions, Variant};
+use crate::{ModuleLimits, Proposal, Tiering, Validation};
+use crescendo_interp::{Counting, TranslateOptions, Variant};
 use crescendo_module::{ModuleConfig, Proposals};
 
 /// Bytes of the value stack and of native recursion unless [`Config::max_wasm_stack`] says otherwise.
@@ -34,6 +34,8 @@ pub struct Config {
     pub(crate) signals_based_traps: bool,
     pub(crate) memory_reservation: bool,
     pub(crate) fusion: bool,
+    pub(crate) epoch_interruption: bool,
+    pub(crate) tiering: Tiering,
     pub(crate) max_bytecode_per_byte: u32,
     proposals: Proposals,
     validation: Validation,
@@ -55,6 +57,8 @@ impl Config {
             signals_based_traps: true,
             memory_reservation: true,
             fusion: true,
+            epoch_interruption: false,
+            tiering: Tiering::default(),
             max_bytecode_per_byte: DEFAULT_MAX_BYTECODE_PER_BYTE,
             proposals: Proposals::default(),
             validation: Validation::Eager,
@@ -66,6 +70,22 @@ impl Config {
     /// counting costs time.
     pub fn consume_fuel(&mut self, consume: bool) -> &mut Config {
         self.consume_fuel = consume;
+        self
+    }
+
+    /// Whether guests look at the engine's epoch at function entries and in loops, and are interrupted when it reaches their
+    /// store's deadline; see [`crate::Engine::increment_epoch`] and [`crate::Store::set_epoch_deadline`]. Off by default.
+    ///
+    /// Cheaper than fuel, and not deterministic: for time limits.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Config {
+        self.epoch_interruption = enable;
+        self
+    }
+
+    /// When functions are compiled, and with what limits. Default: [`crate::TieringMode::Dynamic`] with the defaults of
+    /// [`Tiering`].
+    pub fn tiering(&mut self, tiering: Tiering) -> &mut Config {
+        self.tiering = tiering;
         self
     }
 
@@ -133,11 +153,17 @@ impl Config {
     }
 
     /// What `crescendo_interp` needs to know for one function.
-    pub(crate) fn translate_options(&self, variant: Variant) -> TranslateOptions {
+    ///
+    /// `tiered`: whether there is a compiler for hot functions.
+    pub(crate) fn translate_options(&self, variant: Variant, tiered: bool) -> TranslateOptions {
+        let counting = (tiered && self.tiering.counts())
+            .then_some(Counting { calls: self.tiering.calls, iterations: self.tiering.iterations });
         TranslateOptions {
             variant,
             fuse: self.fusion,
             fuel: self.consume_fuel,
+            epochs: self.epoch_interruption,
+            counting,
             max_bytecode_per_byte: self.max_bytecode_per_byte,
         }
     }

@@ -3,10 +3,12 @@
 //! Owns the configuration, the registry of types, and scratch memory for translation. Making one prepares the process: it
 //! registers the handlers' code and installs the signal handlers.
 
+use crate::tiering::EngineTiering;
 use crate::{Config, Result, builtins};
 use crescendo_abi::VmBuiltins;
 use crescendo_interp::Arena;
 use crescendo_module::{FuncValidatorAllocations, TypeRegistry};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The configuration and the caches that modules and stores share. Cheap to clone: clones are the same engine.
@@ -31,6 +33,9 @@ struct EngineInner {
     config: Config,
     types: TypeRegistry,
     scratch: Mutex<Vec<Scratch>>,
+    /// `None` when everything is interpreted.
+    tiering: Option<EngineTiering>,
+    epoch: AtomicU64,
 }
 
 /// Memory that translating a function needs and the next function can use again.
@@ -54,8 +59,29 @@ impl Engine {
         if config.signals_based_traps {
             prepare_process()?;
         }
+        Ok(Engine::with_config(config.clone()))
+    }
+
+    fn with_config(config: Config) -> Engine {
+        let tiering = EngineTiering::new(&config);
         let (types, scratch) = (TypeRegistry::new(), Mutex::new(Vec::new()));
-        Ok(Engine { inner: Arc::new(EngineInner { config: config.clone(), types, scratch }) })
+        let epoch = AtomicU64::new(0);
+        Engine { inner: Arc::new(EngineInner { config, types, scratch, tiering, epoch }) }
+    }
+
+    /// Begins the next epoch: guests whose store's deadline is reached are interrupted soon, if
+    /// [`Config::epoch_interruption`] is on. May be called from any thread and from signal handlers; takes a nanosecond.
+    pub fn increment_epoch(&self) {
+        self.inner.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn epoch(&self) -> &AtomicU64 {
+        &self.inner.epoch
+    }
+
+    /// What compiles hot functions; `None` when everything is interpreted.
+    pub(crate) fn tiering(&self) -> Option<&EngineTiering> {
+        self.inner.tiering.as_ref()
     }
 
     /// Whether both are clones of one engine.
@@ -93,8 +119,7 @@ impl Default for Engine {
     fn default() -> Engine {
         let mut config = Config::new();
         config.signals_based_traps(prepare_process().is_ok());
-        let (types, scratch) = (TypeRegistry::new(), Mutex::new(Vec::new()));
-        Engine { inner: Arc::new(EngineInner { config, types, scratch }) }
+        Engine::with_config(config)
     }
 }
 

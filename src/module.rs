@@ -6,6 +6,7 @@
 use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
 use crate::runtime::CodeTable;
+use crate::tiering::ModuleTiering;
 use crate::{Engine, ExternType, FuncType, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Bytecode, ModuleEnv, TranslateError, Variant};
@@ -17,7 +18,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// A valid module, from which instances are made. Cheap to clone: clones are the same module.
 ///
@@ -47,6 +48,24 @@ struct ModuleInner {
     bytes: ModuleBytes,
     offsets: VmOffsets,
     code: CodeTable,
+    tiering: ModuleTiering,
+}
+
+impl Drop for ModuleInner {
+    fn drop(&mut self) {
+        if let Some(engine) = self.engine.tiering() {
+            self.tiering.release(engine);
+        }
+    }
+}
+
+/// A module that may be gone.
+pub(crate) struct WeakModule(Weak<ModuleInner>);
+
+impl WeakModule {
+    pub(crate) fn upgrade(&self) -> Option<Module> {
+        self.0.upgrade().map(|inner| Module { inner })
+    }
 }
 
 /// Where a module's bytes lie.
@@ -137,7 +156,10 @@ impl Module {
         let info = crescendo_module::parse(&bytes, &engine.config().module_config(), engine.types())?;
         let offsets = layout(&info)?;
         let code = CodeTable::new(info.defined_func_count());
-        Ok(Module { inner: Arc::new(ModuleInner { engine: engine.clone(), info, bytes, offsets, code }) })
+        let tiering = ModuleTiering::new();
+        Ok(Module {
+            inner: Arc::new(ModuleInner { engine: engine.clone(), info, bytes, offsets, code, tiering }),
+        })
     }
 }
 
@@ -237,6 +259,20 @@ impl Module {
         &self.inner.code
     }
 
+    /// The module's native code and its instances.
+    pub(crate) fn tiering(&self) -> &ModuleTiering {
+        &self.inner.tiering
+    }
+
+    /// A number that no other live module has.
+    pub(crate) fn id(&self) -> usize {
+        Arc::as_ptr(&self.inner).addr()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakModule {
+        WeakModule(Arc::downgrade(&self.inner))
+    }
+
     fn env(&self) -> ModuleEnv<'_> {
         ModuleEnv { info: &self.inner.info, bytes: &self.inner.bytes, offsets: &self.inner.offsets }
     }
@@ -251,7 +287,8 @@ impl Module {
         if let Some(bytecode) = code.get(variant, func) {
             return Ok(bytecode);
         }
-        let options = self.inner.engine.config().translate_options(variant);
+        let tiered = self.inner.engine.tiering().is_some();
+        let options = self.inner.engine.config().translate_options(variant, tiered);
         let bytecode = self.inner.engine.with_scratch(|scratch| {
             self.inner.info.validate_body(&self.inner.bytes, func, &mut scratch.validator)?;
             crescendo_interp::translate(&self.env(), func, &options, &mut scratch.arena)

@@ -81,6 +81,8 @@ pub(super) fn allocate<T>(
     instance.write_pointers(offsets.imported_global(0), imports.globals.iter().map(|(global, _)| *global));
     instance.write_pointers(offsets.imported_func(0), imports.funcs.iter().copied());
     instance.write_records();
+    // SAFETY: the records are written, and the instance leaves the list when it is dropped.
+    unsafe { crate::tiering::add_instance(module, instance.context(), variant) };
     Ok(data)
 }
 

@@ -26,6 +26,12 @@ pub(crate) struct InstanceData {
     pub(super) dropped_data: Box<[bool]>,
 }
 
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        self.module.tiering().remove_instance(self.context());
+    }
+}
+
 impl InstanceData {
     /// The instance with this context; `None` for null.
     ///

@@ -11,7 +11,7 @@ use crate::error::{Error, Result, limit};
 use crate::limits::ResourceLimiter;
 use crate::{Engine, MemoryType};
 use crescendo_abi::{TrapCode, VmMemory};
-use crescendo_code::Reservation;
+use crescendo_code::{GuardRange, Reservation};
 use std::ptr::{self, NonNull};
 
 /// Address space of a guarded memory: any 32-bit index plus any 32-bit offset, and the widest access.
@@ -32,7 +32,8 @@ pub(crate) struct MemoryRecord {
 enum Backing {
     /// No bytes and no way to get any: what instances without memories have.
     Dummy,
-    Guarded(Reservation),
+    /// With its entry in the list of ranges where faults of native code are traps.
+    Guarded(Reservation, #[expect(dead_code, reason = "its drop ends the entry")] GuardRange),
     Plain(ZeroedBuffer),
 }
 
@@ -64,7 +65,8 @@ impl MemoryRecord {
         match reserved {
             Some(reservation) => {
                 let vm = VmMemory { base: reservation.base(), len: 0, guarded_len: reservation.len() as u64 };
-                MemoryRecord { vm, ty, backing: Backing::Guarded(reservation) }
+                let range = GuardRange::new(reservation.base(), reservation.len());
+                MemoryRecord { vm, ty, backing: Backing::Guarded(reservation, range) }
             }
             None => {
                 let buffer = ZeroedBuffer::empty();
@@ -162,7 +164,7 @@ impl MemoryRecord {
         let used = self.vm.len as usize;
         match &mut self.backing {
             Backing::Dummy => return Err(Error::msg("an instance without memories cannot grow one")),
-            Backing::Guarded(reservation) => reservation.commit(used..desired)?,
+            Backing::Guarded(reservation, _) => reservation.commit(used..desired)?,
             Backing::Plain(buffer) => {
                 let failed = |OutOfMemory| limit!("{OutOfMemory}: a memory of {desired} bytes");
                 buffer.grow(used, desired, most).map_err(failed)?;

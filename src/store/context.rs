@@ -79,6 +79,11 @@ impl<'a, T> StoreContextMut<'a, T> {
         self.0.opaque.set_fuel(fuel)
     }
 
+    /// Moves the epoch deadline; see [`Store::set_epoch_deadline`].
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        self.0.opaque.set_epoch_deadline(ticks);
+    }
+
     pub(crate) fn opaque(&self) -> &StoreOpaque {
         &self.0.opaque
     }

@@ -156,6 +156,27 @@ impl<T> Store<T> {
         self.inner.opaque.set_fuel(fuel)
     }
 
+    /// Interrupts the store's guests, with [`crate::TrapCode::Interrupt`], when the engine's epoch is `ticks` steps further than
+    /// now. A store starts with a deadline that is reached; without [`crate::Config::epoch_interruption`] it is not looked at.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crescendo::{Config, Engine, Store};
+    ///
+    /// # fn main() -> crescendo::Result<()> {
+    /// let engine = Engine::new(Config::new().epoch_interruption(true))?;
+    /// let mut store = Store::new(&engine, ());
+    /// store.set_epoch_deadline(1);
+    /// // Some other thread: ends calls into this store.
+    /// engine.increment_epoch();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        self.inner.opaque.set_epoch_deadline(ticks);
+    }
+
     pub(crate) fn inner(&self) -> &StoreInner<T> {
         &self.inner
     }

@@ -109,7 +109,13 @@ unsafe impl Sync for StoreOpaque {}
 
 impl StoreOpaque {
     pub(super) fn new(engine: &Engine) -> StoreOpaque {
-        let header = StoreHeader { vm: VmStoreContext::new(), owner: None, failure: None };
+        let mut vm = VmStoreContext::new();
+        vm.epoch = engine.epoch();
+        if let Some(tiering) = engine.tiering() {
+            vm.interpreter_thunks = tiering.signatures().to_interpreter();
+            vm.host_thunks = tiering.signatures().to_host();
+        }
+        let header = StoreHeader { vm, owner: None, failure: None };
         StoreOpaque {
             id: StoreId::allocate(),
             engine: engine.clone(),
@@ -258,6 +264,22 @@ impl StoreOpaque {
             let instance = unsafe { instance.as_ref() };
             ptr::eq(instance.context(), context)
         })
+    }
+
+    /// An instance of the module with this number. Takes time in proportion to the number of instances: for backtraces only.
+    pub(crate) fn instance_of_module(&self, module: usize) -> Option<NonNull<InstanceData>> {
+        self.instances.0.iter().copied().find(|instance| {
+            // SAFETY: instances live as long as the store.
+            let instance = unsafe { instance.as_ref() };
+            instance.module().id() == module
+        })
+    }
+
+    /// Interrupts guests when the engine's epoch is so many steps further than now.
+    pub(crate) fn set_epoch_deadline(&mut self, ticks: u64) {
+        let now = self.engine.epoch().load(std::sync::atomic::Ordering::Relaxed);
+        // SAFETY: the header lives as long as the store, which is borrowed exclusively.
+        unsafe { (*self.header.as_ptr()).vm.epoch_deadline = now.saturating_add(ticks) };
     }
 
     /// Keeps a host value for guests; the answer is what stands in a slot, never 0.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use crescendo::{Config, Engine, Result, Validation};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use crescendo::{Config, Engine, Result, Tiering, TieringMode, Validation};
 
 /// A WebAssembly engine that starts every function at once.
 #[derive(Parser)]
@@ -41,6 +41,9 @@ pub(crate) struct Run {
     /// Stop the guest after about N operators.
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<u64>,
+    /// Say on stderr, when the guest has ended, what was compiled.
+    #[arg(long)]
+    pub(crate) tier_report: bool,
     #[command(flatten)]
     pub(crate) mode: Mode,
     /// The module, binary or text.
@@ -99,12 +102,53 @@ pub(crate) struct Mode {
     /// Validate a function when it is first called instead of beforehand.
     #[arg(long)]
     pub(crate) lazy: bool,
+    /// When to compile functions.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = Tier::Dynamic)]
+    pub(crate) tier: Tier,
+    /// Compile a function after this many calls.
+    #[arg(long, value_name = "N")]
+    pub(crate) tier_calls: Option<u32>,
+    /// Let native code take over a loop after this many iterations.
+    #[arg(long, value_name = "N")]
+    pub(crate) tier_iterations: Option<u32>,
+}
+
+/// When functions are compiled.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Tier {
+    /// Never.
+    Interpreter,
+    /// All of them before anything runs.
+    Eager,
+    /// Hot ones, in the background.
+    Dynamic,
+    /// Hot ones, while the guest waits; the same in each run.
+    Synchronous,
+}
+
+impl From<Tier> for TieringMode {
+    fn from(tier: Tier) -> TieringMode {
+        match tier {
+            Tier::Interpreter => TieringMode::InterpreterOnly,
+            Tier::Eager => TieringMode::Eager,
+            Tier::Dynamic => TieringMode::Dynamic,
+            Tier::Synchronous => TieringMode::Synchronous,
+        }
+    }
 }
 
 impl Mode {
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::new();
         config.fusion(!self.no_fusion).signals_based_traps(!self.checked);
+        let mut tiering = Tiering::new(self.tier.into());
+        if let Some(calls) = self.tier_calls {
+            tiering = tiering.calls(calls);
+        }
+        if let Some(iterations) = self.tier_iterations {
+            tiering = tiering.iterations(iterations);
+        }
+        config.tiering(tiering);
         if self.lazy {
             config.validation(Validation::Lazy);
         }

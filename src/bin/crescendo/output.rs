@@ -28,3 +28,9 @@ pub(crate) fn error(error: &dyn Display) {
     // A closed stderr has no reader to miss it.
     let _ = writeln!(io::stderr(), "error: {error}");
 }
+
+/// Prints a report about a run whose stdout belongs to the guest.
+pub(crate) fn report(report: &dyn Display) {
+    // As for errors.
+    let _ = write!(io::stderr(), "{report}");
+}

@@ -37,6 +37,9 @@ pub(crate) fn run(options: &Run) -> Result<ExitCode> {
         Ok(instance) => start(&mut store, &module, instance, invocation),
         Err(error) => Err(error),
     };
+    if options.tier_report {
+        output::report(&module.tiering_report());
+    }
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => conclude(error),

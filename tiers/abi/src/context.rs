@@ -171,7 +171,7 @@ impl VmStoreContext {
             tail_args: ptr::null_mut(),
             tail_count: 0,
             epoch: ptr::null(),
-            epoch_deadline: u64::MAX,
+            epoch_deadline: 0,
         }
     }
 

@@ -6,6 +6,8 @@
 use crate::guards::is_guarded;
 use crate::native::{native_trap_at, running_store};
 use crate::text::{find_row, landing};
+use std::ptr::with_exposed_provenance_mut;
+
 use crescendo_abi::{TrapCode, VmContext, VmMemory, VmStoreContext};
 
 /// Faults below this address are accesses through a null record: no field lies further from its start.
@@ -83,8 +85,19 @@ fn catch_native(fault: Fault, registers: &Registers) -> Option<Landing> {
     }
     // SAFETY: native code runs only under a run that named its store, which lives and is used by this thread alone.
     let store = unsafe { running_store().as_mut() }?;
-    store.exit_ip = std::ptr::with_exposed_provenance(registers.pc);
-    store.exit_fp = registers.frame_pointer;
+    let (pc, frame) = match code {
+        // A prologue found no room for its frame: the call stops, as in the interpreter, not the function that was called.
+        TrapCode::StackOverflow => {
+            // SAFETY: a prologue checks after it has pushed the frame pointer, and set the new one.
+            let caller = unsafe { registers.frame_pointer.read() } as usize;
+            // SAFETY: as above; the return address lies behind it.
+            let return_address = unsafe { registers.frame_pointer.wrapping_add(1).read() } as usize;
+            (return_address - 1, with_exposed_provenance_mut(caller))
+        }
+        _ => (registers.pc, registers.frame_pointer),
+    };
+    store.exit_ip = std::ptr::with_exposed_provenance(pc);
+    store.exit_fp = frame;
     store.exit_context = std::ptr::null_mut();
     store.trap_code = code as u32;
     store.exit_micro_op = 0;

@@ -20,13 +20,15 @@ mod micro;
 mod run;
 mod table;
 mod translate;
+mod walk;
 
 pub use bytecode::{Bytecode, Loop};
 pub use crescendo_abi::Variant;
 pub use disas::disassemble;
 pub use run::{
-    NativeSupport, RawFrame, host_entry, native_host_stub, native_stub, native_support, run,
-    untranslated_entry, walk,
+    NativeEntry, NativeSupport, host_entry, native_host_stub, native_stub, native_support, run,
+    untranslated_entry,
 };
 pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
 pub use translate::{Arena, Census, Counting, ModuleEnv, TranslateError, TranslateOptions, translate};
+pub use walk::{RawFrame, walk};

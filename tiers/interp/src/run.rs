@@ -1,19 +1,15 @@
 //! Entering and leaving the handlers.
 //!
-//! Owns the trampoline between Rust and handlers, the static cells that belong to no function, and the walk over frames. The
+//! Owns the trampolines between Rust, handlers and native code and the cells that belong to no function. The
 //! trampoline saves every callee-saved register, so that handlers need save none; a trap lands in it.
 
 use crate::micro::MicroOp;
 use crate::micro::Root;
 use crate::table::Handler;
-use crescendo_abi::frame::{
-    RECORD_CALLER_CONTEXT, RECORD_CALLER_FP, RECORD_REAL_RETURN_IP, RECORD_RETURN_IP,
-};
-use crescendo_abi::{ExitStatus, SLOT_SIZE, VmContext, VmFuncRef, VmMemory, VmStoreContext, VmTransition};
+use crescendo_abi::{ExitStatus, VmContext, VmFuncRef, VmMemory, VmStoreContext, VmTransition};
 use crescendo_code::{TextRegion, TrapRow};
 use std::arch::global_asm;
 use std::mem::offset_of;
-use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
 /// What the trampoline loads into registers.
@@ -256,6 +252,39 @@ pub struct NativeSupport {
     pub halt_cell: *const u8,
 }
 
+/// The entry cell of compiled functions of one signature.
+///
+/// It and what it leads to must live as long as an entry record or a running frame refers to it.
+#[derive(Debug)]
+pub struct NativeEntry {
+    /// The handler for callers of another context, then the cell: handler, thunk, thunk for tail calls, native halt cell.
+    words: Box<[u64; 5]>,
+}
+
+impl NativeEntry {
+    /// A cell that enters native code through these thunks: `enter` is
+    /// `(record, context, fp, return ip, caller's fp, caller's context) -> 0`, `tail` is `(record, context, fp) -> results`,
+    /// both in the `tail` convention.
+    pub fn new(enter: *const u8, tail: *const u8) -> NativeEntry {
+        let handler = |op| Handler::single(Root::Guarded, op).map_or(0, Handler::address);
+        let address = |pointer: *const u8| pointer.expose_provenance() as u64;
+        NativeEntry {
+            words: Box::new([
+                handler(MicroOp::EnterNativeCross),
+                handler(MicroOp::EnterNative),
+                address(enter),
+                address(tail),
+                address(native_support().halt_cell),
+            ]),
+        }
+    }
+
+    /// The cell's address, for the `entry` of entry records.
+    pub fn entry(&self) -> *const u8 {
+        (&raw const self.words[1]).cast()
+    }
+}
+
 /// The addresses for this machine; null, but for the cell, where native code is not supported.
 pub fn native_support() -> NativeSupport {
     let halt_cell = (&raw const cells().native_halt).cast();
@@ -339,7 +368,7 @@ pub(crate) fn return_switch_cell() -> *const u8 {
 }
 
 /// Whether an address less one is that of a cell at which a run ends.
-fn is_base(ip: *const u8) -> bool {
+pub(crate) fn is_base(ip: *const u8) -> bool {
     let cell = ip.wrapping_add(1);
     cell == halt_cell() || cell == native_support().halt_cell
 }
@@ -396,8 +425,11 @@ pub unsafe fn run(
         context,
         store,
     };
+    let outer_store = crescendo_code::set_running_store(store);
     // SAFETY: the caller's duties are those of the handlers.
-    let status = match unsafe { crescendo_enter(&raw const entry) } {
+    let status = unsafe { crescendo_enter(&raw const entry) };
+    crescendo_code::set_running_store(outer_store);
+    let status = match status {
         0 => ExitStatus::Return,
         1 => ExitStatus::Trap,
         _ => ExitStatus::HostError,
@@ -412,74 +444,7 @@ pub unsafe fn run(
     inner.exit_fp = outer.exit_fp;
     inner.exit_context = outer.exit_context;
     inner.entry_sp = outer.entry_sp;
+    // Thunks that a failure left behind had moved it.
+    inner.value_top = outer.value_top;
     status
-}
-
-/// A frame as the walk finds it.
-#[derive(Clone, Copy, Debug)]
-pub struct RawFrame {
-    /// Inside the running cell: its start where the frame trapped or called a builtin, its last byte where it called.
-    pub ip: *const u8,
-    /// The frame's first slot.
-    pub fp: *mut u64,
-    /// The frame's context.
-    pub context: *mut VmContext,
-    /// Which of the cell's micro-operators stopped; 0 for frames that called.
-    pub micro_op: u32,
-}
-
-/// Visits the frames of a store that is stopped (in a builtin, a host function, or the `failed` of [`run`]), innermost
-/// first, over all crossings from the host.
-///
-/// `record_slot` says in which slot the record of the frame's function starts; `None` ends the walk of that run.
-///
-/// # Safety
-/// The store and everything that its frames refer to is alive, and `record_slot` is right.
-pub unsafe fn walk(
-    store: *const VmStoreContext,
-    mut record_slot: impl FnMut(&RawFrame) -> Option<u32>,
-    mut visit: impl FnMut(&RawFrame) -> ControlFlow<()>,
-) {
-    // SAFETY: the store is alive.
-    let stopped = unsafe { store.read() };
-    let mut frame = RawFrame {
-        ip: stopped.exit_ip,
-        fp: stopped.exit_fp,
-        context: stopped.exit_context,
-        micro_op: stopped.exit_micro_op,
-    };
-    let mut transition = stopped.transitions;
-    loop {
-        while !frame.fp.is_null() && !is_base(frame.ip) {
-            if visit(&frame).is_break() {
-                return;
-            }
-            let Some(slot) = record_slot(&frame) else { break };
-            // SAFETY: the frame is alive and its record is there.
-            let record = unsafe { frame.fp.cast::<u8>().add(slot as usize * SLOT_SIZE) };
-            // SAFETY: a record has a return ip, a caller's fp and, across contexts, two words more.
-            let word = |offset: i32| unsafe { record.wrapping_add(offset as usize).cast::<u64>().read() };
-            let mut return_ip = std::ptr::with_exposed_provenance::<u8>(word(RECORD_RETURN_IP) as usize);
-            frame.fp = std::ptr::with_exposed_provenance_mut(word(RECORD_CALLER_FP) as usize);
-            if return_ip == return_switch_cell() {
-                return_ip = std::ptr::with_exposed_provenance(word(RECORD_REAL_RETURN_IP) as usize);
-                frame.context = std::ptr::with_exposed_provenance_mut(word(RECORD_CALLER_CONTEXT) as usize);
-            }
-            // A return address is the start of the next cell; the call ends right before it.
-            frame.ip = return_ip.wrapping_sub(1);
-            frame.micro_op = 0;
-        }
-        if transition.is_null() {
-            return;
-        }
-        // SAFETY: the chain's links are on the native stack of runs that have not ended.
-        let outer = unsafe { transition.read() };
-        frame = RawFrame {
-            ip: outer.outer_exit_ip,
-            fp: outer.outer_exit_fp,
-            context: outer.outer_exit_context,
-            micro_op: 0,
-        };
-        transition = outer.prev;
-    }
 }

@@ -1,0 +1,90 @@
+//! Compiling one function: validated body in, executable code out.
+
+use crate::error::{Error, Result};
+use crate::module::Module;
+use crescendo_code::{NativeCode, NativeInfo, NativeLocation, NativeTrap};
+use crescendo_interp::Variant;
+use crescendo_jit::{Compiled, Entry, Request, Scratch};
+use crescendo_module::DefinedFuncIdx;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// What is to be compiled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) variant: Variant,
+    pub(super) func: DefinedFuncIdx,
+    /// The loop at which the code is entered, by its index; the function's start without.
+    pub(super) at_loop: Option<u32>,
+}
+
+/// Compiles a function and puts it where it can run, thunks for what it calls included; with the time that it took.
+pub(super) fn compile(
+    module: &Module,
+    target: Target,
+    scratch: &mut Scratch,
+) -> (Result<NativeCode>, Duration) {
+    let started = Instant::now();
+    // A defect of the compiler costs the function its native code, not the guest its life.
+    let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, scratch)));
+    let result = result.unwrap_or_else(|_| {
+        *scratch = Scratch::new();
+        Err(Error::msg("the compiler panicked"))
+    });
+    let elapsed = started.elapsed();
+    tracing::debug!(
+        target: "crescendo::tiering",
+        func = module.info().func_idx(target.func).as_u32(),
+        at_loop = target.at_loop,
+        bytes = result.as_ref().map_or(0, NativeCode::len),
+        error = result.as_ref().err().map(tracing::field::display),
+        ?elapsed,
+        "compiled"
+    );
+    (result, elapsed)
+}
+
+fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result<NativeCode> {
+    let Some(tiering) = module.engine().tiering() else {
+        return Err(Error::msg("the engine only interprets"));
+    };
+    if !tiering.has_room() {
+        return Err(Error::msg("the engine's code budget is used up"));
+    }
+    let entry = match target.at_loop {
+        None => Entry::Call,
+        Some(index) => {
+            let bytecode = module.bytecode(target.variant, target.func)?;
+            let Some(found) = bytecode.loops().get(index as usize) else {
+                return Err(crate::error::bug!("the function has no loop {index}"));
+            };
+            Entry::Osr { loop_offset: found.offset }
+        }
+    };
+    let request = Request {
+        info: module.info(),
+        bytes: module.bytes(),
+        offsets: module.offsets(),
+        func: target.func,
+        variant: target.variant,
+        entry,
+    };
+    let compiled = tiering.compiler()?.compile(scratch, &request).map_err(Error::host)?;
+    tiering.ensure_thunks(module.engine().types(), &compiled.signatures, scratch)?;
+    let code = install(module, target.func, &compiled)?;
+    tiering.add_code(code.len());
+    Ok(code)
+}
+
+fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result<NativeCode> {
+    let traps = compiled.traps.iter().map(|trap| NativeTrap { offset: trap.offset, code: trap.code });
+    let locations = compiled.locations.iter();
+    let locations = locations.map(|place| NativeLocation { offset: place.offset, wasm: place.wasm });
+    let info = NativeInfo {
+        module: module.id(),
+        func_index: module.info().func_idx(func).as_u32(),
+        traps: traps.collect(),
+        locations: locations.collect(),
+    };
+    Ok(NativeCode::install(&compiled.code, info)?)
+}

@@ -1,0 +1,187 @@
+//! Making code visible to guests: entry records of instances, counters of loops.
+
+use super::compile::{Target, compile};
+use super::settings::{NEVER, TieringMode};
+use super::state::{Stage, State};
+use crate::module::Module;
+use crescendo_abi::{VmContext, VmFuncRef};
+use crescendo_code::NativeCode;
+use crescendo_interp::{Bytecode, Variant};
+use crescendo_jit::Scratch;
+use crescendo_module::DefinedFuncIdx;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Duration;
+
+/// What callers find in an entry record.
+#[derive(Clone, Copy)]
+struct Entries {
+    interpreter: *const u8,
+    native: *const u8,
+}
+
+impl Entries {
+    /// Writes the entries of a record.
+    ///
+    /// # Safety
+    ///
+    /// The record is alive.
+    unsafe fn write(self, record: *mut VmFuncRef) {
+        // SAFETY: the caller's promise; the field is an aligned pointer, and whoever else writes it does so atomically.
+        let native = unsafe { AtomicPtr::from_ptr((&raw mut (*record).native).cast()) };
+        native.store(self.native.cast_mut(), Ordering::Release);
+        // SAFETY: as above.
+        let entry = unsafe { AtomicPtr::from_ptr((&raw mut (*record).entry).cast()) };
+        entry.store(self.interpreter.cast_mut(), Ordering::Release);
+    }
+}
+
+/// The entries of a function that is interpreted.
+fn interpreted(entry: *const u8) -> Entries {
+    Entries { interpreter: entry, native: crescendo_interp::native_stub() }
+}
+
+/// The entries of a compiled function; `None` if its signature has no thunks, which compiling it makes.
+fn compiled(module: &Module, func: DefinedFuncIdx, code: &NativeCode) -> Option<Entries> {
+    let info = module.info();
+    let entry = module.engine().tiering()?.signatures().entry(info.func_type_id(info.func_idx(func)))?;
+    Some(Entries { interpreter: entry, native: code.start() })
+}
+
+/// The record of a function in the instance with this context.
+fn record_of(module: &Module, context: usize, func: DefinedFuncIdx) -> *mut VmFuncRef {
+    let offset = module.offsets().defined_func(func.as_u32()) as usize;
+    std::ptr::with_exposed_provenance_mut::<VmContext>(context).wrapping_byte_add(offset).cast()
+}
+
+/// Adds an instance, whose records are those of functions that nobody has called yet, and brings them up to date.
+///
+/// In [`TieringMode::Eager`] the first instance waits until everything is compiled.
+///
+/// # Safety
+///
+/// `context` is that of an instance of the module, whose records are all written, and [`super::ModuleTiering::remove_instance`] is
+/// called before it is freed.
+pub(crate) unsafe fn add_instance(module: &Module, context: *mut VmContext, variant: Variant) {
+    let Some(tiering) = module.engine().tiering() else { return };
+    if tiering.settings().mode == TieringMode::Eager {
+        compile_all(module, variant);
+    }
+    let mut state = module.tiering().lock();
+    state.instances.insert(context.expose_provenance(), variant);
+    for (func, function) in state.functions(variant) {
+        let entries = match &function.stage {
+            Stage::Compiled(code) => compiled(module, *func, code),
+            Stage::Refused(_) => {
+                module.code().get(variant, *func).map(|bytecode| interpreted(bytecode.uncounted_entry()))
+            }
+            Stage::Interpreted | Stage::Queued => None,
+        };
+        if let Some(entries) = entries {
+            // SAFETY: the caller's promise.
+            unsafe { entries.write(record_of(module, context.addr(), *func)) };
+        }
+    }
+}
+
+/// Brings the record of a function up to date that an instance has called for the first time.
+///
+/// # Safety
+///
+/// The record is that of the function in a live instance of the module.
+pub(crate) unsafe fn link(
+    module: &Module,
+    record: *mut VmFuncRef,
+    variant: Variant,
+    func: DefinedFuncIdx,
+    bytecode: &Bytecode,
+) {
+    let state = module.tiering().lock();
+    let entries = match state.functions(variant).get(&func).map(|function| &function.stage) {
+        Some(Stage::Compiled(code)) => compiled(module, func, code),
+        Some(Stage::Refused(_)) => Some(interpreted(bytecode.uncounted_entry())),
+        _ => None,
+    };
+    let entries = entries.unwrap_or(interpreted(bytecode.entry()));
+    // SAFETY: the caller's promise.
+    unsafe { entries.write(record) };
+}
+
+/// Writes the entries of a function into the records of all instances.
+fn publish(module: &Module, state: &State, variant: Variant, func: DefinedFuncIdx, entries: Entries) {
+    for (context, _) in state.instances.iter().filter(|(_, other)| **other == variant) {
+        // SAFETY: registered instances are alive, which the lock on the state ensures.
+        unsafe { entries.write(record_of(module, *context, func)) };
+    }
+}
+
+/// Takes over what a compilation has come to.
+pub(super) fn finish(module: &Module, target: Target, result: crate::Result<NativeCode>, elapsed: Duration) {
+    let Target { variant, func, at_loop } = target;
+    let stage = result.map_or_else(|error| Stage::Refused(error.to_string()), Stage::Compiled);
+    let bytecode = module.code().get(variant, func);
+    let mut state = module.tiering().lock();
+    let function = state.function(variant, func);
+    function.compile_time += elapsed;
+    match at_loop {
+        None => {
+            function.stage = stage;
+            let entries = match &function.stage {
+                Stage::Compiled(code) => compiled(module, func, code),
+                _ => bytecode.map(|bytecode| interpreted(bytecode.uncounted_entry())),
+            };
+            if let Some(entries) = entries {
+                publish(module, &state, variant, func, entries);
+            }
+        }
+        Some(index) => {
+            let ready = matches!(stage, Stage::Compiled(_));
+            if let Some(entry) = function.loop_entry(index) {
+                entry.stage = stage;
+            }
+            // The next iteration finds out.
+            match bytecode {
+                Some(bytecode) if ready => bytecode.set_iterations_left(index, 0),
+                Some(bytecode) => bytecode.stop_counting(index),
+                None => {}
+            }
+        }
+    }
+}
+
+/// Ends the counting of a function's calls, in all instances.
+pub(super) fn refuse(module: &Module, target: Target, reason: &str) {
+    let bytecode = module.code().get(target.variant, target.func);
+    let mut state = module.tiering().lock();
+    state.function(target.variant, target.func).stage = Stage::Refused(reason.to_string());
+    if let Some(bytecode) = bytecode {
+        bytecode.set_calls_left(NEVER);
+        let entries = interpreted(bytecode.uncounted_entry());
+        publish(module, &state, target.variant, target.func, entries);
+    }
+}
+
+/// Compiles every function of a module for a kind of instance, once, on all processors.
+fn compile_all(module: &Module, variant: Variant) {
+    if std::mem::replace(&mut module.tiering().lock().eager[variant as usize], true) {
+        return;
+    }
+    let Some(tiering) = module.engine().tiering() else { return };
+    let info = module.info();
+    let funcs: Vec<DefinedFuncIdx> = info.defined_funcs().collect();
+    funcs.into_par_iter().for_each_init(Scratch::new, |scratch, func| {
+        let target = Target { variant, func, at_loop: None };
+        let index = info.func_idx(func).as_u32();
+        if !tiering.settings().allows(index, info.body_range(func).len()) {
+            return refuse(module, target, "its size or its mask");
+        }
+        // What is not valid is for its first caller to see.
+        let valid = module
+            .engine()
+            .with_scratch(|scratch| info.validate_body(module.bytes(), func, &mut scratch.validator).is_ok());
+        if valid {
+            let (result, elapsed) = compile(module, target, scratch);
+            finish(module, target, result, elapsed);
+        }
+    });
+}

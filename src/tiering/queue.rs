@@ -1,0 +1,181 @@
+//! What is to be compiled, and the threads that do it.
+//!
+//! Hottest first. Threads are started when there is work and end when there has been none for a while, so that an idle engine
+//! has none and no buffers of the compiler either. Jobs hold their modules weakly: what nobody can run any more is not compiled.
+
+use crescendo_jit::Scratch;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a thread without work waits for more.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Bytes of a compiling thread's stack: Cranelift recurses in large functions.
+const STACK: usize = 8 << 20;
+
+/// Work for a compiling thread.
+pub(super) type Work = Box<dyn FnOnce(&mut Scratch) + Send>;
+
+struct Job {
+    heat: u64,
+    /// Equally hot jobs are done in the order in which they came.
+    number: u64,
+    work: Work,
+}
+
+impl Ord for Job {
+    fn cmp(&self, other: &Job) -> Ordering {
+        (self.heat, other.number).cmp(&(other.heat, self.number))
+    }
+}
+impl PartialOrd for Job {
+    fn partial_cmp(&self, other: &Job) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Job {
+    fn eq(&self, other: &Job) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Job {}
+
+/// A queue of an engine.
+#[derive(Clone)]
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    most_workers: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: BinaryHeap<Job>,
+    number: u64,
+    workers: usize,
+    waiting: usize,
+    closed: bool,
+}
+
+impl Queue {
+    /// An empty queue without threads.
+    pub(super) fn new(most_workers: usize) -> Queue {
+        Queue { shared: Arc::new(Shared { most_workers, state: Mutex::default(), changed: Condvar::new() }) }
+    }
+
+    /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
+    pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
+        let mut state = self.shared.state();
+        let needs_worker = state.waiting == 0 && state.workers < self.shared.most_workers;
+        if needs_worker {
+            let shared = Arc::clone(&self.shared);
+            let builder = std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(STACK);
+            match builder.spawn(move || shared.work()) {
+                Ok(_) => state.workers += 1,
+                Err(_) if state.workers == 0 => return Err(work),
+                Err(_) => {}
+            }
+        }
+        state.number += 1;
+        let number = state.number;
+        state.jobs.push(Job { heat, number, work });
+        drop(state);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Drops what is not done yet, and lets the threads end.
+    pub(super) fn close(&self) {
+        let jobs = {
+            let mut state = self.shared.state();
+            state.closed = true;
+            std::mem::take(&mut state.jobs)
+        };
+        self.shared.changed.notify_all();
+        drop(jobs);
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut scratch = Scratch::new();
+        while let Some(work) = self.next() {
+            work(&mut scratch);
+        }
+    }
+
+    /// Waits for work; `None` when the thread is to end.
+    fn next(&self) -> Option<Work> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.jobs.pop() {
+                return Some(job.work);
+            }
+            let mut timed_out = state.closed;
+            if !timed_out {
+                state.waiting += 1;
+                let (again, timeout) =
+                    self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                state = again;
+                state.waiting -= 1;
+                timed_out = timeout.timed_out() && state.jobs.is_empty();
+            }
+            if timed_out {
+                state.workers -= 1;
+                return None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn hottest_first_then_in_order() {
+        let queue = Queue::new(1);
+        let (send, receive) = mpsc::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let first = send.clone();
+        let work: Work = Box::new(move |_| {
+            let _ = gate.recv();
+            let _ = first.send(0);
+        });
+        assert!(queue.push(100, work).is_ok());
+        for (heat, name) in [(1, 1), (5, 2), (5, 3), (9, 4)] {
+            let send = send.clone();
+            assert!(queue.push(heat, Box::new(move |_| send.send(name).unwrap_or(()))).is_ok());
+        }
+        drop(send);
+        release.send(()).unwrap();
+        assert_eq!(receive.iter().collect::<Vec<_>>(), [0, 4, 2, 3, 1]);
+    }
+
+    #[test]
+    fn threads_end_when_the_queue_is_closed() {
+        let queue = Queue::new(2);
+        let (send, receive) = mpsc::channel();
+        assert!(queue.push(1, Box::new(move |_| send.send(()).unwrap_or(()))).is_ok());
+        receive.recv().unwrap();
+        queue.close();
+        for _ in 0..200 {
+            if queue.shared.state().workers == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("a thread did not end");
+    }
+}

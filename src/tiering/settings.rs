@@ -1,0 +1,177 @@
+//! When and how guests are compiled: every threshold of the engine's tiering, with its default and its unit.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Calls of a function, in all instances together, after which it is compiled.
+const DEFAULT_CALLS: u32 = 500;
+/// Iterations of a loop, in all instances together, after which native code takes its frame over.
+const DEFAULT_ITERATIONS: u32 = 2_000;
+/// Bytes of the largest function body that is compiled.
+const DEFAULT_MAX_FUNCTION_BYTES: u32 = 256 << 10;
+/// Loops of a function that get an entry of their own.
+const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
+/// Milliseconds of compiling after which a function gets no further native code.
+const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;
+/// Bytes of native code that the modules of an engine may have.
+const DEFAULT_CODE_BUDGET: usize = 256 << 20;
+
+/// Which tier runs what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TieringMode {
+    /// Nothing is compiled, and nothing counted.
+    InterpreterOnly,
+    /// All functions are compiled when a module is instantiated first. What cannot be compiled is interpreted.
+    Eager,
+    /// Functions start in the interpreter; hot ones are compiled by other threads, and the guest never waits for them.
+    #[default]
+    Dynamic,
+    /// As `Dynamic`, but the guest's thread compiles at the moment when a counter has run out: the same run always does
+    /// the same. For tests.
+    Synchronous,
+}
+
+/// How guests move from the interpreter to native code; see [`crate::Config::tiering`].
+///
+/// # Examples
+///
+/// ```
+/// use crescendo::{Config, Tiering, TieringMode};
+///
+/// let mut config = Config::new();
+/// config.tiering(Tiering::new(TieringMode::Dynamic).calls(100).iterations(1_000).workers(2));
+/// ```
+#[derive(Clone)]
+pub struct Tiering {
+    pub(crate) mode: TieringMode,
+    pub(crate) calls: u32,
+    pub(crate) iterations: u32,
+    pub(crate) max_function_bytes: u32,
+    pub(crate) max_loop_entries: u32,
+    pub(crate) max_compile_millis: u32,
+    pub(crate) code_budget: usize,
+    pub(crate) workers: Option<u32>,
+    pub(crate) mask: Option<Mask>,
+}
+
+/// Says of a function index whether the function may be compiled.
+type Mask = Arc<dyn Fn(u32) -> bool + Send + Sync>;
+
+impl Default for Tiering {
+    fn default() -> Tiering {
+        Tiering::new(TieringMode::default())
+    }
+}
+
+impl Tiering {
+    /// The defaults for a mode, which each method's page names.
+    pub fn new(mode: TieringMode) -> Tiering {
+        Tiering {
+            mode,
+            calls: DEFAULT_CALLS,
+            iterations: DEFAULT_ITERATIONS,
+            max_function_bytes: DEFAULT_MAX_FUNCTION_BYTES,
+            max_loop_entries: DEFAULT_MAX_LOOP_ENTRIES,
+            max_compile_millis: DEFAULT_MAX_COMPILE_MILLIS,
+            code_budget: DEFAULT_CODE_BUDGET,
+            workers: None,
+            mask: None,
+        }
+    }
+
+    /// After how many calls, in all instances of a module together, a function is compiled. Default 500; 0 counts as 1.
+    #[must_use]
+    pub fn calls(mut self, calls: u32) -> Tiering {
+        self.calls = calls.clamp(1, NEVER);
+        self
+    }
+
+    /// After how many iterations, in all instances of a module together, native code takes over the frame that runs the
+    /// loop. Default 2,000; 0 counts as 1. The first pass through a loop is not counted.
+    #[must_use]
+    pub fn iterations(mut self, iterations: u32) -> Tiering {
+        self.iterations = iterations.clamp(1, NEVER);
+        self
+    }
+
+    /// How many bytes the body of a function may have that is compiled. Default 256 KiB.
+    #[must_use]
+    pub fn max_function_bytes(mut self, bytes: u32) -> Tiering {
+        self.max_function_bytes = bytes;
+        self
+    }
+
+    /// How many loops of a function may get an entry into native code of their own, which is a compilation of the
+    /// function each. Default 3.
+    #[must_use]
+    pub fn max_loop_entries(mut self, entries: u32) -> Tiering {
+        self.max_loop_entries = entries;
+        self
+    }
+
+    /// After how many milliseconds that were spent on compiling it a function gets no further native code. Default 500.
+    #[must_use]
+    pub fn max_compile_millis(mut self, millis: u32) -> Tiering {
+        self.max_compile_millis = millis;
+        self
+    }
+
+    /// How many bytes of native code the modules of the engine may have together. Default 256 MiB. When it is used up, the
+    /// code that was made first makes room, and its functions are interpreted until they are hot again.
+    #[must_use]
+    pub fn code_budget(mut self, bytes: usize) -> Tiering {
+        self.code_budget = bytes;
+        self
+    }
+
+    /// How many threads compile at once in [`TieringMode::Dynamic`]. Default: one less than the machine has processors, from
+    /// 1 to 4. They end when there is nothing to do.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Tiering {
+        self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// Which functions may be compiled, by their index in the module; the others are interpreted. Default: all.
+    #[must_use]
+    pub fn mask(mut self, mask: impl Fn(u32) -> bool + Send + Sync + 'static) -> Tiering {
+        self.mask = Some(Arc::new(mask));
+        self
+    }
+
+    /// Whether calls and iterations are counted.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self.mode, TieringMode::Dynamic | TieringMode::Synchronous)
+    }
+
+    /// Whether a function of this index and size may be compiled.
+    pub(crate) fn allows(&self, func_index: u32, body_bytes: usize) -> bool {
+        body_bytes <= self.max_function_bytes as usize
+            && self.mask.as_ref().is_none_or(|mask| mask(func_index))
+    }
+
+    pub(crate) fn worker_count(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+        self.workers.unwrap_or_else(|| processors().saturating_sub(1).clamp(1, 4)) as usize
+    }
+}
+
+/// What a counter is set to that should not run out: handlers count down to 0 as signed numbers.
+pub(crate) const NEVER: u32 = i32::MAX as u32;
+
+impl fmt::Debug for Tiering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tiering")
+            .field("mode", &self.mode)
+            .field("calls", &self.calls)
+            .field("iterations", &self.iterations)
+            .field("max_function_bytes", &self.max_function_bytes)
+            .field("max_loop_entries", &self.max_loop_entries)
+            .field("max_compile_millis", &self.max_compile_millis)
+            .field("code_budget", &self.code_budget)
+            .field("workers", &self.workers)
+            .field("masked", &self.mask.is_some())
+            .finish()
+    }
+}

@@ -1,0 +1,148 @@
+//! Thunks between the tiers, one set per signature, made with the first code that needs it.
+//!
+//! Native code and entry cells find a signature's thunks by its canonical type id. A set is never dropped before the engine:
+//! it keeps the id's owner alive, so that the id cannot come to mean another signature. Thunks live as long as the engine and
+//! are never freed one by one, which is what cranelift-jit is made for.
+
+use crate::error::{Result, bug};
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Module as _, default_libcall_names};
+use crescendo_code::Reservation;
+use crescendo_interp::NativeEntry;
+use crescendo_jit::{Compiler, Scratch, Thunk};
+use crescendo_module::{TypeHandle, TypeId, TypeRegistry};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Canonical ids below this can have thunks; functions of other types are not compiled.
+const MOST_TYPES: usize = 1 << 20;
+
+/// The thunks of an engine.
+pub(crate) struct Signatures {
+    /// Thunks to interpreted functions by type id, then thunks to host functions by type id.
+    tables: Reservation,
+    sets: Mutex<Sets>,
+}
+
+#[derive(Default)]
+struct Sets {
+    linker: Option<JITModule>,
+    by_type: HashMap<TypeId, Set>,
+}
+
+struct Set {
+    entry: NativeEntry,
+    /// Keeps the type's id.
+    _ty: TypeHandle,
+}
+
+impl Signatures {
+    /// Empty tables.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses the address space.
+    pub(crate) fn new() -> Result<Signatures> {
+        let mut tables = Reservation::reserve(2 * MOST_TYPES * size_of::<usize>())?;
+        tables.commit(0..tables.len())?;
+        Ok(Signatures { tables, sets: Mutex::default() })
+    }
+
+    /// The table of thunks to interpreted functions.
+    pub(crate) fn to_interpreter(&self) -> *const *const u8 {
+        self.tables.base().cast()
+    }
+
+    /// The table of thunks to host functions.
+    pub(crate) fn to_host(&self) -> *const *const u8 {
+        self.to_interpreter().wrapping_add(MOST_TYPES)
+    }
+
+    /// The entry cell of compiled functions of a type that [`Signatures::ensure`] has seen.
+    pub(crate) fn entry(&self, ty: TypeId) -> Option<*const u8> {
+        let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        sets.by_type.get(&ty).map(|set| set.entry.entry())
+    }
+
+    /// Makes the thunks of a type if they do not exist.
+    ///
+    /// # Errors
+    ///
+    /// When the type cannot have any, or there is no executable memory.
+    pub(crate) fn ensure(
+        &self,
+        ty: TypeId,
+        types: &TypeRegistry,
+        compiler: &Compiler,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if sets.by_type.contains_key(&ty) {
+            return Ok(());
+        }
+        let index = ty.as_u32() as usize;
+        if index >= MOST_TYPES {
+            return Err(crate::error::limit!("{MOST_TYPES} function types have thunks, and no more can"));
+        }
+        let Some(handle) = types.retain(ty) else { return Err(bug!("type {index} is not registered")) };
+        let thunks = compiler.thunks(scratch, handle.func_type()).map_err(crate::Error::host)?;
+        let linker = match &mut sets.linker {
+            Some(linker) => linker,
+            none => none.insert(new_linker()?),
+        };
+        let list = [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host];
+        let [enter, tail, to_interpreter, to_host] = link(linker, list)?;
+        let entry = NativeEntry::new(enter, tail);
+        self.cell(index).store(to_interpreter.cast_mut(), Ordering::Release);
+        self.cell(MOST_TYPES + index).store(to_host.cast_mut(), Ordering::Release);
+        sets.by_type.insert(ty, Set { entry, _ty: handle });
+        Ok(())
+    }
+
+    fn cell(&self, index: usize) -> &AtomicPtr<u8> {
+        let cells = self.tables.base().cast::<AtomicPtr<u8>>();
+        debug_assert!(index < 2 * MOST_TYPES, "thunks have their place in the tables");
+        // SAFETY: the tables have `2 * MOST_TYPES` zeroed words and live as long as `self`.
+        unsafe { &*cells.wrapping_add(index) }
+    }
+}
+
+impl Drop for Signatures {
+    fn drop(&mut self) {
+        let sets = self.sets.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = sets.linker.take() {
+            // SAFETY: the engine is dropped, and with it every store: nobody runs its thunks, or will.
+            unsafe { linker.free_memory() };
+        }
+    }
+}
+
+fn new_linker() -> Result<JITModule> {
+    let builder = JITBuilder::new(default_libcall_names()).map_err(crate::Error::msg)?;
+    Ok(JITModule::new(builder))
+}
+
+/// Copies thunks into executable memory.
+fn link<'a, const N: usize>(linker: &mut JITModule, thunks: [&'a Thunk; N]) -> Result<[*const u8; N]> {
+    // cranelift-jit panics when the operating system refuses to make pages executable.
+    let linked =
+        catch_unwind(AssertUnwindSafe(|| -> std::result::Result<_, cranelift_module::ModuleError> {
+            let signature = linker.make_signature();
+            let mut ids = Vec::with_capacity(N);
+            for thunk in thunks {
+                let id = linker.declare_anonymous_function(&signature)?;
+                linker.define_function_bytes(id, u64::from(thunk.alignment.max(16)), &thunk.code, &[])?;
+                ids.push(id);
+            }
+            linker.finalize_definitions()?;
+            Ok(ids.into_iter().map(|id| linker.get_finalized_function(id)).collect::<Vec<_>>())
+        }));
+    let addresses = match linked {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return Err(crate::Error::host(error)),
+        Err(_) => return Err(crate::Error::msg("the system refuses executable memory")),
+    };
+    addresses.try_into().map_err(|_| bug!("a thunk was not linked"))
+}
