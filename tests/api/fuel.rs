@@ -1,15 +1,11 @@
 //! Fuel: charged as guests run, and the same in every mode.
 
-use crate::setup::module;
+use crate::setup::{modes, module};
 use crescendo::{Config, Engine, Instance, Store, TrapCode};
 
 fn fueled() -> Vec<(&'static str, Engine)> {
-    let engine = |config: &mut Config| Engine::new(config.consume_fuel(true)).unwrap();
-    vec![
-        ("fused", engine(&mut Config::new())),
-        ("unfused", engine(Config::new().fusion(false))),
-        ("checked memories", engine(Config::new().signals_based_traps(false))),
-    ]
+    let engine = |mut config: Config| Engine::new(config.consume_fuel(true)).unwrap();
+    modes().into_iter().map(|(name, config)| (name, engine(config))).collect()
 }
 
 const TEXT: &str = r#"

@@ -1,14 +1,35 @@
 //! Engines in every mode and modules from text, for the tests beside this file.
 
-use crescendo::{Config, Engine, Instance, Linker, Module, Store};
+use crescendo::{Config, Engine, Instance, Linker, Module, Store, Tiering, TieringMode};
 
 /// Engines of all modes that behaviour must not depend on, with a name for messages.
 pub fn engines() -> Vec<(&'static str, Engine)> {
     let engine = |config: &Config| Engine::new(config).expect("the configuration is valid");
+    modes().into_iter().map(|(name, config)| (name, engine(&config))).collect()
+}
+
+/// The configurations of all modes that behaviour must not depend on, with a name for messages.
+pub fn modes() -> Vec<(&'static str, Config)> {
+    let tiered = |tiering: Tiering| {
+        let mut config = Config::new();
+        config.tiering(tiering);
+        config
+    };
+    let interpreted = || tiered(Tiering::new(TieringMode::InterpreterOnly));
+    let at_once = |mode| Tiering::new(mode).calls(1).iterations(1);
+    let half = at_once(TieringMode::Synchronous).mask(|func| func % 2 == 0);
+    let other_half = at_once(TieringMode::Synchronous).mask(|func| func % 2 == 1);
     vec![
-        ("fused", engine(&Config::new())),
-        ("unfused", engine(Config::new().fusion(false))),
-        ("checked memories", engine(Config::new().signals_based_traps(false))),
+        ("fused", interpreted()),
+        ("unfused", interpreted().fusion(false).clone()),
+        ("checked memories", interpreted().signals_based_traps(false).clone()),
+        ("default", Config::new()),
+        ("eager", tiered(Tiering::new(TieringMode::Eager))),
+        ("eager, checked memories", tiered(Tiering::new(TieringMode::Eager)).signals_based_traps(false).clone()),
+        ("dynamic, at once", tiered(at_once(TieringMode::Dynamic))),
+        ("synchronous, at once", tiered(at_once(TieringMode::Synchronous))),
+        ("synchronous, even functions", tiered(half)),
+        ("synchronous, odd functions", tiered(other_half)),
     ]
 }
 

@@ -1,8 +1,7 @@
 //! Modules at and beyond what fits: nesting, counts, sizes.
 
 use crescendo::{
-    Config, Engine, ErrorKind, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Val, Validation,
-};
+    Config, Engine, ErrorKind, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Val, Validation, Tiering, TieringMode};
 
 /// A number in LEB128.
 fn leb(mut number: u64) -> Vec<u8> {
@@ -45,6 +44,8 @@ fn engines() -> Vec<Engine> {
         engine(&mut Config::new()),
         engine(Config::new().fusion(false).validation(Validation::Lazy)),
         engine(Config::new().signals_based_traps(false)),
+        engine(Config::new().tiering(Tiering::new(TieringMode::Eager))),
+        engine(Config::new().tiering(Tiering::new(TieringMode::Synchronous).calls(1).iterations(1))),
     ]
 }
 

