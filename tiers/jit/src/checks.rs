@@ -209,6 +209,14 @@ impl Translator<'_, '_> {
 
     /// `unreachable`.
     pub(crate) fn unreachable(&mut self) -> Step {
+        if let Some(block) = self.b.current_block()
+            && self.b.func.layout.first_inst(block).is_none()
+        {
+            self.b.set_cold_block(block);
+        }
+        // Cranelift makes conditional traps of branches to a block that only traps, which then trap at the branch's offset. This
+        // instruction is one too many for that, and no code.
+        self.b.ins().sequence_point();
         self.trap(TrapCode::UnreachableCodeReached);
         self.unreachable_from_here()
     }

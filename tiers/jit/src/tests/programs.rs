@@ -1,29 +1,62 @@
-//! Real programs, every function of them where time allows.
+//! Real programs: both variants, with and without fuel and epochs, and the loops of each function as entries.
+//!
+//! Compiling without optimisation takes its time: of large programs, every n-th function has to do.
 
 use super::setup::{Bench, Module};
 use crate::Entry;
 use std::path::Path;
 
-/// Compiling without optimisation takes its time: of large programs, some functions have to do.
-fn program(name: &str, step: usize) {
+/// Compiles every `step`-th function and up to `most_loops` of its loops, taking turns with the options and the variants.
+fn program(name: &str, step: usize, most_loops: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs").join(name);
     let module = Module::new(std::fs::read(path).unwrap());
-    for (at, func) in module.info.defined_funcs().enumerate().step_by(step) {
-        let mut benches = Bench::all();
-        let variants = module.variants();
-        let bench = &mut benches[at / step % 2];
-        for variant in variants {
-            bench.compile(&module, func, *variant, Entry::Call);
+    let mut benches = Bench::all();
+    let variants = module.variants();
+    let mut turn = 0;
+    for func in module.info.defined_funcs().step_by(step) {
+        let loops = module.loops(func);
+        let sample = loops.iter().step_by(loops.len().div_ceil(most_loops).max(1));
+        let entries = sample.map(|loop_offset| Entry::Osr { loop_offset: *loop_offset });
+        for entry in std::iter::once(Entry::Call).chain(entries) {
+            let bench = &mut benches[turn % 2];
+            bench.compile(&module, func, variants[turn / 2 % variants.len()], entry);
+            turn += 1;
         }
     }
 }
 
 #[test]
 fn numeric() {
-    program("numeric.wasm", 1);
+    for _ in 0..4 {
+        program("numeric.wasm", 1, 100);
+    }
 }
 
 #[test]
 fn bzip2() {
-    program("bzip2.wasm", 5);
+    program("bzip2.wasm", 3, 3);
+}
+
+#[test]
+fn lua() {
+    program("lua.wasm", 11, 4);
+}
+
+#[test]
+fn quickjs() {
+    program("quickjs.wasm", 31, 4);
+}
+
+#[test]
+fn sqlite() {
+    program("sqlite.wasm", 37, 4);
+}
+
+/// Takes an hour without optimisation.
+#[test]
+#[ignore = "takes long"]
+fn every_function_and_loop_of_every_program() {
+    for name in ["numeric.wasm", "bzip2.wasm", "lua.wasm", "quickjs.wasm", "sqlite.wasm"] {
+        program(name, 1, usize::MAX);
+    }
 }

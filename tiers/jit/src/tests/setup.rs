@@ -1,9 +1,9 @@
 //! Modules to compile, and what every compiled function has to be like.
 
-use crate::{Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
-use crescendo_abi::{ContextCounts, Variant, VmOffsets};
+use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
+use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
 use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, TypeRegistry};
-use wasmparser::Operator;
+use crescendo_semantics::{Kind, Op};
 
 /// Addresses that no code has.
 const SUPPORT: Support = Support {
@@ -62,22 +62,18 @@ impl Module {
         Request { info, bytes, offsets, func, variant, entry }
     }
 
-    /// The offsets of a function's operators.
-    pub(crate) fn operator_offsets(&self, func: DefinedFuncIdx) -> Vec<u32> {
+    /// A function's operators with their offsets.
+    pub(crate) fn operators(&self, func: DefinedFuncIdx) -> Vec<(u32, Op)> {
         let body = self.info.func_body(&self.bytes, func);
         let reader = body.get_operators_reader().unwrap();
-        reader.into_iter_with_offsets().map(|operator| operator.unwrap().1 as u32).collect()
+        let operators = reader.into_iter_with_offsets().map(Result::unwrap);
+        operators.map(|(operator, at)| (at as u32, Op::from_operator(&operator).unwrap())).collect()
     }
 
-    /// The offsets of a function's loops that can be reached, as the interpreter sees it.
+    /// The offsets of a function's loops.
     pub(crate) fn loops(&self, func: DefinedFuncIdx) -> Vec<u32> {
-        let body = self.info.func_body(&self.bytes, func);
-        let reader = body.get_operators_reader().unwrap();
-        let loops = reader.into_iter_with_offsets().map(Result::unwrap);
-        loops
-            .filter(|(operator, _)| matches!(operator, Operator::Loop { .. }))
-            .map(|(_, at)| at as u32)
-            .collect()
+        let loops = self.operators(func).into_iter().filter(|(_, op)| *op == Op::Loop);
+        loops.map(|(at, _)| at).collect()
     }
 }
 
@@ -103,11 +99,21 @@ impl Bench {
         variant: Variant,
         entry: Entry,
     ) -> Compiled {
+        self.try_compile(module, func, variant, entry)
+            .unwrap_or_else(|error| panic!("function {func}, {variant:?}, {entry:?}: {error}"))
+    }
+
+    pub(crate) fn try_compile(
+        &mut self,
+        module: &Module,
+        func: DefinedFuncIdx,
+        variant: Variant,
+        entry: Entry,
+    ) -> Result<Compiled, CompileError> {
         let request = module.request(func, variant, entry);
-        let compiled = (self.compiler.compile(&mut self.scratch, &request))
-            .unwrap_or_else(|error| panic!("function {func}, {variant:?}, {entry:?}: {error}"));
+        let compiled = self.compiler.compile(&mut self.scratch, &request)?;
         self.check(module, func, &compiled);
-        compiled
+        Ok(compiled)
     }
 
     fn check(&self, module: &Module, func: DefinedFuncIdx, compiled: &Compiled) {
@@ -120,12 +126,49 @@ impl Bench {
         assert!(compiled.signatures.is_sorted_by(|a, b| a < b));
         let own = module.info.func_type_id(module.info.func_idx(func));
         assert!(compiled.signatures.contains(&own));
-        let mut operators = module.operator_offsets(func);
-        operators.push(module.info.body_range(func).start as u32);
-        operators.sort_unstable();
-        let known = |offset| operators.binary_search(&compiled.wasm_offset(offset)).is_ok();
+        let operators = module.operators(func);
+        for trap in &compiled.traps {
+            let place = place(module, func, &operators, compiled.wasm_offset(trap.offset));
+            assert!(may_trap(place, trap.code), "{trap:?} at {place:?}");
+        }
         let code = self.scratch.context.compiled_code().unwrap();
-        assert!(code.buffer.call_sites().all(|call| known(call.ret_addr - 1)));
-        assert!(compiled.traps.iter().all(|trap| known(trap.offset)));
+        for call in code.buffer.call_sites() {
+            place(module, func, &operators, compiled.wasm_offset(call.ret_addr - 1));
+        }
+    }
+}
+
+/// The operator at an offset, `None` at the start of the body.
+fn place(module: &Module, func: DefinedFuncIdx, operators: &[(u32, Op)], offset: u32) -> Option<Op> {
+    match operators.binary_search_by_key(&offset, |(at, _)| *at) {
+        Ok(at) => Some(operators[at].1),
+        Err(_) => {
+            assert_eq!(offset, module.info.body_range(func).start as u32, "not an operator of {func}");
+            None
+        }
+    }
+}
+
+/// Whether an operator can end in a trap.
+fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
+    let name = op.map_or("entry", |op| op.row().name);
+    let call = name.contains("call");
+    match code {
+        // Behind calls of routines that do not return stands an instruction that is never reached.
+        TrapCode::UnreachableCodeReached => name == "unreachable",
+        TrapCode::MemoryOutOfBounds => {
+            matches!(op.map(|op| op.row().kind), Some(Kind::Load { .. } | Kind::Store { .. }))
+        }
+        TrapCode::TableOutOfBounds => name.starts_with("table."),
+        TrapCode::UndefinedElement | TrapCode::UninitializedElement => name.ends_with("call_indirect"),
+        TrapCode::IndirectCallTypeMismatch => name.ends_with("call_indirect"),
+        TrapCode::IntegerOverflow => name.contains("div_s") || name.contains("trunc_f"),
+        TrapCode::IntegerDivisionByZero => name.contains("div_") || name.contains("rem_"),
+        TrapCode::BadConversionToInteger => name.contains("trunc_f"),
+        TrapCode::StackOverflow => op.is_none() || name == "loop",
+        TrapCode::OutOfFuel => op.is_none() || matches!(op.map(|op| op.row().kind), Some(Kind::Control)),
+        TrapCode::NullReference => name == "ref.as_non_null",
+        TrapCode::NullFunctionReference => call && name.ends_with("ref"),
+        _ => false,
     }
 }

@@ -1,0 +1,116 @@
+//! Each operator, from the rows or from the text of `snippets.wat`.
+
+use super::setup::{Bench, Module};
+use crate::{Entry, Scratch};
+use crescendo_module::DefinedFuncIdx;
+use crescendo_semantics::{Kind, Op};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+pub(crate) const SNIPPETS: &str = include_str!("snippets.wat");
+pub(crate) const SNIPPETS64: &str = include_str!("snippets64.wat");
+
+/// A module with a function for each row with a lowering of its own, and each access.
+fn rows() -> String {
+    let mut text = "(module (memory 1) (memory 1)\n".to_string();
+    for op in Op::ALL {
+        let row = op.row();
+        let params: Vec<&str> = row.params.iter().map(|ty| ty.name()).collect();
+        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()));
+        let gets: String = (0..params.len()).map(|i| format!("local.get {i} ")).collect();
+        match row.kind {
+            Kind::Control => {}
+            _ if matches!(op, Op::RefIsNull | Op::RefAsNonNull) => {}
+            Kind::Load { .. } | Kind::Store { .. } => {
+                for place in ["", "offset=16", "offset=0xfffffff0", "1 offset=3"] {
+                    let name = row.name;
+                    let params = params.join(" ");
+                    writeln!(text, "(func (param {params}) {result} {gets} {name} {place})").unwrap();
+                }
+            }
+            _ => {
+                writeln!(text, "(func (param {}) {result} {gets} {})", params.join(" "), row.name).unwrap();
+            }
+        }
+    }
+    text.push(')');
+    text
+}
+
+/// Compiles everything in a module in every way, and gives the operators that were there.
+pub(crate) fn compile_all(text: &str) -> BTreeSet<Op> {
+    let module = Module::text(text);
+    let mut seen = BTreeSet::new();
+    for mut bench in Bench::all() {
+        for variant in module.variants() {
+            for func in module.info.defined_funcs() {
+                bench.compile(&module, func, *variant, Entry::Call);
+                for loop_offset in module.loops(func) {
+                    if let Err(error) = bench.try_compile(&module, func, *variant, Entry::Osr { loop_offset })
+                    {
+                        assert!(error.to_string().contains("no loop"), "{error}");
+                    }
+                }
+                seen.extend(module.operators(func).into_iter().map(|(_, op)| op));
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn every_operator_that_has_a_row_is_translated() {
+    let mut seen = compile_all(&rows());
+    seen.extend(compile_all(SNIPPETS));
+    seen.extend(compile_all(SNIPPETS64));
+    let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !seen.contains(op)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+macro_rules! operator_names {
+    ($(@$proposal:ident $op:ident $({ $($payload:tt)* })? => $visit:ident ($($ann:tt)*))*) => {
+        &[$(stringify!($op)),*]
+    };
+}
+
+/// With the test above: all operators of wasmparser, but those that no tier supports, are translated.
+#[test]
+fn every_operator_of_the_parser_has_a_row_or_a_reason() {
+    let names: &[&str] = wasmparser::for_each_operator!(operator_names);
+    for name in names {
+        let has_row = Op::ALL.iter().any(|op| format!("{op:?}") == *name);
+        assert!(has_row != crescendo_semantics::reason(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn loops_that_cannot_be_reached_are_no_entries() {
+    let module = Module::text("(module (func unreachable loop end) (func loop end))");
+    let bench = &mut Bench::all()[0];
+    let variant = module.variants()[0];
+    let func = DefinedFuncIdx::new(0);
+    let loop_offset = module.loops(func)[0];
+    let mut fails = |entry| {
+        let request = module.request(func, variant, entry);
+        bench.compiler.compile(&mut bench.scratch, &request).unwrap_err().to_string()
+    };
+    assert!(fails(Entry::Osr { loop_offset }).contains("no loop"));
+    assert!(fails(Entry::Osr { loop_offset: 0 }).contains("no loop"));
+    bench.compile(&module, DefinedFuncIdx::new(1), variant, Entry::Call);
+}
+
+#[test]
+fn code_can_be_looked_at() {
+    let module = Module::text("(module (memory 1) (func (param i32) (result i32) local.get 0 i32.load))");
+    let bench = &Bench::all()[0];
+    let mut scratch = Scratch::new();
+    let func = DefinedFuncIdx::new(0);
+    let request = module.request(func, module.variants()[0], Entry::Call);
+    let clif = bench.compiler.clif(&mut scratch, &request).unwrap();
+    let load = module.operators(func)[1].0;
+    assert!(clif.contains(&format!("@{load:04x}")), "{clif}");
+    assert!(bench.compiler.assembly(&mut scratch, &request).unwrap().contains("block0"));
+    // What was made for looking is no different.
+    let compiled = bench.compiler.compile(&mut scratch, &request).unwrap();
+    assert_eq!(compiled, bench.compiler.compile(&mut Scratch::new(), &request).unwrap());
+}
