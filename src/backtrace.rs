@@ -4,12 +4,13 @@
 //! their bytecode the offsets. Frames of host functions, which have no bytecode, are left out.
 
 use crate::instance::InstanceData;
-use crate::store::StoreOpaque;
+use crate::store::{StoreHeader, StoreOpaque};
 use crate::{AsContext, FrameInfo, Module, WasmBacktrace};
-use crescendo_abi::VmContext;
+use crescendo_abi::{VmContext, VmStoreContext};
 use crescendo_interp::RawFrame;
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 /// Frames that a backtrace keeps; a deep recursion has hundreds of thousands.
@@ -45,6 +46,24 @@ impl WasmBacktrace {
         unsafe { crescendo_interp::walk(store.vm().as_ptr(), |_| record_slot.take(), visit) };
         WasmBacktrace::new(walker.frames, walker.omitted)
     }
+}
+
+/// [`crescendo_abi::VmStoreContext::capture`]: keeps the frames of a run that has failed.
+///
+/// # Safety
+///
+/// The context is that of a store whose guest has just stopped, and nobody else uses the store.
+pub(crate) unsafe extern "C" fn capture(store: *mut VmStoreContext) {
+    let header = store.cast::<StoreHeader>();
+    // A defect here costs the backtrace, not the process.
+    let captured = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the header is alive (the caller's promise), the field plain data.
+        let mut owner = unsafe { (*header).owner }?;
+        // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends.
+        Some(WasmBacktrace::of_last_run(unsafe { owner.as_mut() }.objects()))
+    }));
+    // SAFETY: the header is alive, and there is no reference to it.
+    unsafe { (*header).captured = captured.ok().flatten() };
 }
 
 struct Walker<'a> {

@@ -168,11 +168,14 @@ unsafe fn explain(status: ExitStatus, header: NonNull<StoreHeader>, owner: NonNu
     let store = unsafe { owner.as_mut() }.objects();
     // SAFETY: the store is alive and only this thread uses it; the borrow ends here.
     let (failure, code) = unsafe { (*header.as_ptr()).take_outcome() };
+    // SAFETY: as above.
+    let captured = unsafe { (*header.as_ptr()).captured.take() };
+    let backtrace = || captured.unwrap_or_else(|| WasmBacktrace::of_last_run(store));
     Failure::Error(match (status, failure, code) {
         (_, Some(Failure::Panic(payload)), _) => return Failure::Panic(payload),
-        (_, Some(Failure::Error(error)), _) => error.with_backtrace(|| WasmBacktrace::of_last_run(store)),
+        (_, Some(Failure::Error(error)), _) => error.with_backtrace(backtrace),
         (ExitStatus::Trap, None, Some(code)) => {
-            let backtrace = WasmBacktrace::of_last_run(store);
+            let backtrace = backtrace();
             Error::from(backtrace.place(code)).with_backtrace(|| backtrace)
         }
         (status, None, code) => bug!("a run ended with {status:?}, trap code {code:?}"),

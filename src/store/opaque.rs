@@ -5,11 +5,11 @@
 //! and builtins reach through a context.
 
 use super::StoreId;
-use crate::Engine;
 use crate::error::{Error, Result, limit};
 use crate::instance::InstanceData;
 use crate::limits::{self, ResourceLimiter};
 use crate::runtime::{HostFunction, MemoryRecord, TableRecord};
+use crate::{Engine, WasmBacktrace};
 use crescendo_abi::{TrapCode, VmContext, VmGlobal, VmStoreContext};
 use crescendo_code::ValueStack;
 use std::any::Any;
@@ -33,6 +33,8 @@ pub(crate) struct StoreHeader {
     pub(crate) owner: Option<NonNull<dyn AnyStore>>,
     /// What the innermost run failed with, from the builtin that met it to the end of the run.
     pub(crate) failure: Option<Failure>,
+    /// The frames of a run that failed, if they were looked at before their native ones were given up.
+    pub(crate) captured: Option<WasmBacktrace>,
 }
 
 impl StoreHeader {
@@ -111,11 +113,12 @@ impl StoreOpaque {
     pub(super) fn new(engine: &Engine) -> StoreOpaque {
         let mut vm = VmStoreContext::new();
         vm.epoch = engine.epoch();
+        vm.capture = crate::backtrace::capture;
         if let Some(tiering) = engine.tiering() {
             vm.interpreter_thunks = tiering.signatures().to_interpreter();
             vm.host_thunks = tiering.signatures().to_host();
         }
-        let header = StoreHeader { vm, owner: None, failure: None };
+        let header = StoreHeader { vm, owner: None, failure: None, captured: None };
         StoreOpaque {
             id: StoreId::allocate(),
             engine: engine.clone(),

@@ -1,6 +1,7 @@
 //! Making code visible to guests: entry records of instances, counters of loops.
 
 use super::compile::{Target, compile};
+use super::queue::COMPILER_STACK;
 use super::settings::{NEVER, TieringMode};
 use super::state::{Stage, State};
 use crate::module::Module;
@@ -9,8 +10,7 @@ use crescendo_code::NativeCode;
 use crescendo_interp::{Bytecode, Variant};
 use crescendo_jit::Scratch;
 use crescendo_module::DefinedFuncIdx;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What callers find in an entry record.
@@ -169,19 +169,35 @@ fn compile_all(module: &Module, variant: Variant) {
     let Some(tiering) = module.engine().tiering() else { return };
     let info = module.info();
     let funcs: Vec<DefinedFuncIdx> = info.defined_funcs().collect();
-    funcs.into_par_iter().for_each_init(Scratch::new, |scratch, func| {
-        let target = Target { variant, func, at_loop: None };
-        let index = info.func_idx(func).as_u32();
-        if !tiering.settings().allows(index, info.body_range(func).len()) {
-            return refuse(module, target, "its size or its mask");
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut scratch = Scratch::new();
+        while let Some(func) = funcs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            compile_beforehand(module, Target { variant, func: *func, at_loop: None }, &mut scratch);
         }
-        // What is not valid is for its first caller to see.
-        let valid = module
-            .engine()
-            .with_scratch(|scratch| info.validate_body(module.bytes(), func, &mut scratch.validator).is_ok());
-        if valid {
-            let (result, elapsed) = compile(module, target, scratch);
-            finish(module, target, result, elapsed);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..tiering.settings().processors().min(funcs.len()) {
+            // Without threads everything is interpreted.
+            let builder = std::thread::Builder::new().name("crescendo-compile".to_string());
+            let _ = builder.stack_size(COMPILER_STACK).spawn_scoped(scope, work);
         }
     });
+}
+
+fn compile_beforehand(module: &Module, target: Target, scratch: &mut Scratch) {
+    let Some(tiering) = module.engine().tiering() else { return };
+    let info = module.info();
+    let (index, bytes) = (info.func_idx(target.func).as_u32(), info.body_range(target.func).len());
+    if !tiering.settings().allows(index, bytes) {
+        return refuse(module, target, "its size or its mask");
+    }
+    // What is not valid is for its first caller to see.
+    let valid = module.engine().with_scratch(|scratch| {
+        info.validate_body(module.bytes(), target.func, &mut scratch.validator).is_ok()
+    });
+    if valid {
+        let (result, elapsed) = compile(module, target, scratch);
+        finish(module, target, result, elapsed);
+    }
 }

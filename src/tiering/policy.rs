@@ -138,21 +138,18 @@ fn choose(bytecode: &Bytecode, hot: u32, iterations: u32) -> u32 {
 /// Compiles now or later, as the mode says.
 fn start(module: &Module, target: Target, heat: u64) {
     let Some(tiering) = module.engine().tiering() else { return };
-    if tiering.settings().mode != TieringMode::Dynamic {
-        return compile_now(module, target, &mut Scratch::new());
-    }
     let weak: WeakModule = module.downgrade();
-    let work = move |scratch: &mut Scratch| {
+    let work = Box::new(move |scratch: &mut Scratch| {
         if let Some(module) = weak.upgrade() {
-            compile_now(&module, target, scratch);
+            let (result, elapsed) = compile(&module, target, scratch);
+            finish(&module, target, result, elapsed);
         }
+    });
+    let started = match tiering.settings().mode {
+        TieringMode::Dynamic => tiering.queue.push(heat, work).is_ok(),
+        _ => tiering.queue.run(work),
     };
-    if tiering.queue.push(heat, Box::new(work)).is_err() {
+    if !started {
         refuse(module, target, "no thread can be started to compile it");
     }
-}
-
-fn compile_now(module: &Module, target: Target, scratch: &mut Scratch) {
-    let (result, elapsed) = compile(module, target, scratch);
-    finish(module, target, result, elapsed);
 }

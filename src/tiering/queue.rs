@@ -13,7 +13,7 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_millis(100);
 
 /// Bytes of a compiling thread's stack: Cranelift recurses in large functions.
-const STACK: usize = 8 << 20;
+pub(super) const COMPILER_STACK: usize = 8 << 20;
 
 /// Work for a compiling thread.
 pub(super) type Work = Box<dyn FnOnce(&mut Scratch) + Send>;
@@ -75,7 +75,8 @@ impl Queue {
         let needs_worker = state.waiting == 0 && state.workers < self.shared.most_workers;
         if needs_worker {
             let shared = Arc::clone(&self.shared);
-            let builder = std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(STACK);
+            let builder =
+                std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(COMPILER_STACK);
             match builder.spawn(move || shared.work()) {
                 Ok(_) => state.workers += 1,
                 Err(_) if state.workers == 0 => return Err(work),
@@ -88,6 +89,18 @@ impl Queue {
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Has work done by another thread, whose stack is large enough whatever the caller's is, and waits for it. `false` when no
+    /// thread can be started.
+    pub(super) fn run(&self, work: Work) -> bool {
+        let (done, wait) = std::sync::mpsc::sync_channel(1);
+        let work = move |scratch: &mut Scratch| {
+            work(scratch);
+            // The receiver waits below.
+            let _ = done.send(());
+        };
+        self.push(u64::MAX, Box::new(work)).is_ok() && wait.recv().is_ok()
     }
 
     /// Drops what is not done yet, and lets the threads end.

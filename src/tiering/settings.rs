@@ -151,9 +151,16 @@ impl Tiering {
             && self.mask.as_ref().is_none_or(|mask| mask(func_index))
     }
 
+    /// Threads that compile while guests run.
     pub(crate) fn worker_count(&self) -> usize {
-        let processors = || std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        self.workers.unwrap_or_else(|| processors().saturating_sub(1).clamp(1, 4)) as usize
+        self.workers
+            .map_or_else(|| self.processors().saturating_sub(1).clamp(1, 4), |workers| workers as usize)
+    }
+
+    /// Threads that compile when nothing else runs.
+    pub(crate) fn processors(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.workers.map_or_else(all, |workers| workers as usize)
     }
 }
 

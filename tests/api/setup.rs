@@ -25,7 +25,10 @@ pub fn modes() -> Vec<(&'static str, Config)> {
         ("checked memories", interpreted().signals_based_traps(false).clone()),
         ("default", Config::new()),
         ("eager", tiered(Tiering::new(TieringMode::Eager))),
-        ("eager, checked memories", tiered(Tiering::new(TieringMode::Eager)).signals_based_traps(false).clone()),
+        (
+            "eager, checked memories",
+            tiered(Tiering::new(TieringMode::Eager)).signals_based_traps(false).clone(),
+        ),
         ("dynamic, at once", tiered(at_once(TieringMode::Dynamic))),
         ("synchronous, at once", tiered(at_once(TieringMode::Synchronous))),
         ("synchronous, even functions", tiered(half)),

@@ -1,7 +1,9 @@
 //! Modules at and beyond what fits: nesting, counts, sizes.
 
 use crescendo::{
-    Config, Engine, ErrorKind, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Val, Validation, Tiering, TieringMode};
+    Config, Engine, ErrorKind, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Tiering, TieringMode,
+    Val, Validation,
+};
 
 /// A number in LEB128.
 fn leb(mut number: u64) -> Vec<u8> {

@@ -124,7 +124,16 @@ pub struct VmStoreContext {
     pub epoch: *const AtomicU64,
     /// The guest is interrupted when the epoch reaches this.
     pub epoch_deadline: u64,
+    /// The crossing from the host that started the innermost run.
+    pub base_transition: *mut VmTransition,
+    /// Looks at the frames of a run before those on the native stack are given up. Never unwinds.
+    pub capture: CaptureFn,
 }
+
+/// The signature of [`VmStoreContext::capture`].
+pub type CaptureFn = unsafe extern "C" fn(store: *mut VmStoreContext);
+
+extern "C" fn capture_nothing(_store: *mut VmStoreContext) {}
 offsets!(VmStoreContext {
     VALUE_STACK_LIMIT: value_stack_limit = 0;
     FUEL: fuel = 8;
@@ -146,6 +155,8 @@ offsets!(VmStoreContext {
     TAIL_COUNT: tail_count = 128;
     EPOCH: epoch = 136;
     EPOCH_DEADLINE: epoch_deadline = 144;
+    BASE_TRANSITION: base_transition = 152;
+    CAPTURE: capture = 160;
 });
 
 impl VmStoreContext {
@@ -172,6 +183,8 @@ impl VmStoreContext {
             tail_count: 0,
             epoch: ptr::null(),
             epoch_deadline: 0,
+            base_transition: ptr::null_mut(),
+            capture: capture_nothing,
         }
     }
 

@@ -32,6 +32,9 @@ pub struct TextRegion {
     /// Where a trap goes on, with the stack pointer at the store's `entry_sp`. All other registers keep what they held at
     /// the trap, the pinned context included.
     pub landing: *const u8,
+    /// Where a trap goes on under which native frames lie: with the stack pointer as it was, or somewhat lower, the store in the
+    /// first register of the C convention and the status in the second. It looks at the frames before it gives them up.
+    pub native_landing: *const u8,
 }
 
 // SAFETY: `start` and `landing` are addresses of code that nobody reads or writes through them; `len` and `rows` are plain data.
@@ -108,8 +111,8 @@ pub(crate) fn find_row(pc: usize) -> Option<(&'static TextRegion, TrapRow)> {
 }
 
 /// Where traps of native code go on: the landing of the registered text, which is the same for all of it.
-pub(crate) fn landing() -> Option<*const u8> {
-    REGISTRY.first().map(|node| node.region.landing)
+pub(crate) fn native_landing() -> Option<*const u8> {
+    REGISTRY.first().map(|node| node.region.native_landing)
 }
 
 #[cfg(test)]
@@ -125,7 +128,13 @@ mod tests {
     static HIGH: TextRegion = region(0x1020, 64);
 
     const fn region(start: usize, len: usize) -> TextRegion {
-        TextRegion { start: ptr::without_provenance(start), len, rows: &ROWS, landing: ptr::null() }
+        TextRegion {
+            start: ptr::without_provenance(start),
+            len,
+            rows: &ROWS,
+            landing: ptr::null(),
+            native_landing: ptr::null(),
+        }
     }
 
     #[test]

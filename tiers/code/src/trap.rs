@@ -5,10 +5,10 @@
 
 use crate::guards::is_guarded;
 use crate::native::{native_trap_at, running_store};
-use crate::text::{find_row, landing};
+use crate::text::{find_row, native_landing};
 use std::ptr::with_exposed_provenance_mut;
 
-use crescendo_abi::{TrapCode, VmContext, VmMemory, VmStoreContext};
+use crescendo_abi::{ExitStatus, TrapCode, VmContext, VmMemory, VmStoreContext};
 
 /// Faults below this address are accesses through a null record: no field lies further from its start.
 const NULL_REGION: usize = 4096 * 16;
@@ -36,6 +36,7 @@ pub(crate) struct Registers {
     pub(crate) context: *mut VmContext,
     /// The frame pointer of native code.
     pub(crate) frame_pointer: *mut u64,
+    pub(crate) sp: usize,
 }
 
 /// Where the interrupted thread goes on.
@@ -43,7 +44,12 @@ pub(crate) struct Registers {
 pub(crate) struct Landing {
     pub(crate) pc: usize,
     pub(crate) sp: usize,
+    /// The first two arguments, for landings that take any.
+    pub(crate) arguments: Option<[usize; 2]>,
 }
+
+/// Bytes below the stack pointer that are left alone: nothing that Cranelift makes uses them, but a debugger might.
+const RED_ZONE: usize = 128;
 
 /// Records the trap in the store if the fault is one, and tells where to go on. `None` leaves everything as it was.
 ///
@@ -68,7 +74,11 @@ pub(crate) unsafe fn catch(fault: Fault, registers: &Registers) -> Option<Landin
     store.exit_context = registers.context;
     store.trap_code = u32::from(row.code);
     store.exit_micro_op = u32::from(row.micro_op);
-    Some(Landing { pc: region.landing.addr(), sp: store.entry_sp.addr() })
+    if std::ptr::eq(store.transitions, store.base_transition) {
+        // All frames are on the value stack: the native one need not even be usable.
+        return Some(Landing { pc: region.landing.addr(), sp: store.entry_sp.addr(), arguments: None });
+    }
+    land_on_frames(region.native_landing, store, registers)
 }
 
 /// As [`catch`], for native code, which has no context in a register: the thread knows whose guest it runs.
@@ -78,6 +88,7 @@ fn catch_native(fault: Fault, registers: &Registers) -> Option<Landing> {
         (Fault::Illegal, _) => true,
         (Fault::Divide, TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow) => true,
         (Fault::Access { address }, TrapCode::MemoryOutOfBounds) => is_guarded(address),
+        (Fault::Access { address }, code) => is_null_access(code) && address < NULL_REGION,
         _ => false,
     };
     if !explained {
@@ -101,7 +112,13 @@ fn catch_native(fault: Fault, registers: &Registers) -> Option<Landing> {
     store.exit_context = std::ptr::null_mut();
     store.trap_code = code as u32;
     store.exit_micro_op = 0;
-    Some(Landing { pc: landing()?.addr(), sp: store.entry_sp.addr() })
+    land_on_frames(native_landing()?, store, registers)
+}
+
+/// Goes on above the frames of native code, which are looked at before they are given up.
+fn land_on_frames(landing: *const u8, store: *mut VmStoreContext, registers: &Registers) -> Option<Landing> {
+    let arguments = Some([store.expose_provenance(), ExitStatus::Trap as usize]);
+    Some(Landing { pc: landing.addr(), sp: registers.sp - RED_ZONE, arguments })
 }
 
 /// Whether a trap with this code can show itself as this fault. Anything else at the same pc is a defect of the process, and
@@ -118,12 +135,14 @@ unsafe fn explains(fault: Fault, code: u8, context: *const VmContext) -> bool {
             // SAFETY: the caller's promise.
             unsafe { in_guarded_memory(context, address) }
         }
-        (
-            Fault::Access { address },
-            Some(TrapCode::NullReference | TrapCode::NullFunctionReference | TrapCode::UninitializedElement),
-        ) => address < NULL_REGION,
+        (Fault::Access { address }, Some(code)) => is_null_access(code) && address < NULL_REGION,
         _ => false,
     }
+}
+
+/// Whether an access through a null record can be this trap.
+fn is_null_access(code: TrapCode) -> bool {
+    matches!(code, TrapCode::NullReference | TrapCode::NullFunctionReference | TrapCode::UninitializedElement)
 }
 
 /// Whether `address` lies where a fault means that the guest left one of the context's memories.

@@ -115,9 +115,17 @@ global_asm!(
     ".hidden crescendo_native_leave",
     ".globl crescendo_native_leave",
     "crescendo_native_leave:",
-    "mov rcx, [rdi + {context_store}]",
-    "mov rsp, [rcx + {entry_sp}]",
-    "mov rax, rsi",
+    "mov rdi, [rdi + {context_store}]",
+    // Store and status in rdi and rsi; the frames are still there. Also where signals of native code land.
+    ".hidden crescendo_native_landing",
+    ".globl crescendo_native_landing",
+    "crescendo_native_landing:",
+    "mov rbx, rdi",
+    "mov r12, rsi",
+    "and rsp, -16",
+    "call [rdi + {capture}]",
+    "mov rsp, [rbx + {entry_sp}]",
+    "mov rax, r12",
     "jmp 2b",
     ".hidden crescendo_native_trap",
     ".globl crescendo_native_trap",
@@ -140,6 +148,7 @@ global_asm!(
     exit_fp = const VmStoreContext::EXIT_FP,
     exit_context = const VmStoreContext::EXIT_CONTEXT,
     trap_code = const VmStoreContext::TRAP_CODE,
+    capture = const VmStoreContext::CAPTURE,
     handler = const offset_of!(Entry, handler),
     ip = const offset_of!(Entry, ip),
     fp = const offset_of!(Entry, fp),
@@ -233,6 +242,7 @@ unsafe extern "C" {
     static crescendo_native_builtin: u8;
     static crescendo_native_leave: u8;
     static crescendo_native_trap: u8;
+    static crescendo_native_landing: u8;
 }
 
 /// What native code jumps to and calls, by address.
@@ -324,7 +334,11 @@ pub(crate) fn text() -> (*const u8, usize) {
 }
 
 pub(crate) fn text_region(start: *const u8, len: usize, rows: &'static [TrapRow]) -> TextRegion {
-    TextRegion { start, len, rows, landing: &raw const crescendo_landing }
+    #[cfg(target_arch = "x86_64")]
+    let native_landing = &raw const crescendo_native_landing;
+    #[cfg(not(target_arch = "x86_64"))]
+    let native_landing = std::ptr::null();
+    TextRegion { start, len, rows, landing: &raw const crescendo_landing, native_landing }
 }
 
 /// Cells that belong to no function. An entry has two words: the handler for callers of another context, then the cell.
@@ -412,6 +426,8 @@ pub unsafe fn run(
     // SAFETY: as above.
     unsafe { (*store).transitions = &raw mut transition };
     // SAFETY: as above.
+    unsafe { (*store).base_transition = &raw mut transition };
+    // SAFETY: as above.
     unsafe { (*store).trap_code = 0 };
     let entry = Entry {
         // SAFETY: an entry points to a cell, which starts with its handler.
@@ -444,6 +460,7 @@ pub unsafe fn run(
     inner.exit_fp = outer.exit_fp;
     inner.exit_context = outer.exit_context;
     inner.entry_sp = outer.entry_sp;
+    inner.base_transition = outer.base_transition;
     // Thunks that a failure left behind had moved it.
     inner.value_top = outer.value_top;
     status

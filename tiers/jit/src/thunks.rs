@@ -163,8 +163,6 @@ impl<'f> Builder<'f> {
         self.b.ins().set_pinned_reg(context);
         let status = self.run_interpreter(record, context, fp);
         self.b.ins().set_pinned_reg(pinned);
-        self.store(fp, store, VmStoreContext::VALUE_TOP);
-        self.store(prev, store, VmStoreContext::TRANSITIONS);
 
         let (other, done) = (self.b.create_block(), self.b.create_block());
         let (tail, failed) = (self.b.create_block(), self.b.create_block());
@@ -176,6 +174,8 @@ impl<'f> Builder<'f> {
         self.b.ins().brif(is_tail, tail, &[], failed, &[]);
 
         self.b.switch_to_block(tail);
+        self.store(fp, store, VmStoreContext::VALUE_TOP);
+        self.store(prev, store, VmStoreContext::TRANSITIONS);
         let entry = self.load(store, VmStoreContext::TAIL_ENTRY);
         let next = self.load(store, VmStoreContext::TAIL_RECORD);
         let next_context = self.load(next, VmFuncRef::CONTEXT);
@@ -184,10 +184,13 @@ impl<'f> Builder<'f> {
         args.extend(self.results_place());
         self.b.ins().return_call_indirect(signature, entry, &args);
 
+        // The transition stays: whoever walks over the frames that are given up needs it.
         self.b.switch_to_block(failed);
         self.leave(context, status);
 
         self.b.switch_to_block(done);
+        self.store(fp, store, VmStoreContext::VALUE_TOP);
+        self.store(prev, store, VmStoreContext::TRANSITIONS);
         self.return_slots(fp)
     }
 

@@ -17,6 +17,7 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
         ip: with_exposed_provenance_mut(machine.regs[IP] as usize),
         fp: with_exposed_provenance_mut(machine.regs[FP] as usize),
         context: with_exposed_provenance_mut(machine.regs[CONTEXT] as usize),
+        sp: machine.sp as usize,
         frame_pointer: with_exposed_provenance_mut(machine.regs[29] as usize),
     }
 }
@@ -25,6 +26,10 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
 pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
     machine.uc_mcontext.pc = landing.pc as u64;
     machine.uc_mcontext.sp = landing.sp as u64;
+    if let Some([first, second]) = landing.arguments {
+        machine.uc_mcontext.regs[0] = first as u64;
+        machine.uc_mcontext.regs[1] = second as u64;
+    }
 }
 
 /// A CPU feature that handlers use and this machine does not have. The baseline is ARMv8.0-A, which every machine has.

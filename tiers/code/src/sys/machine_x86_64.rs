@@ -18,6 +18,7 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
         fp: with_exposed_provenance_mut(register(REG_RSI)),
         context: with_exposed_provenance_mut(register(REG_R15)),
         frame_pointer: with_exposed_provenance_mut(register(REG_RBP)),
+        sp: register(REG_RSP),
     }
 }
 
@@ -25,6 +26,10 @@ pub(super) fn registers(machine: &ucontext_t) -> Registers {
 pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
     machine.uc_mcontext.gregs[REG_RIP as usize] = landing.pc as libc::greg_t;
     machine.uc_mcontext.gregs[REG_RSP as usize] = landing.sp as libc::greg_t;
+    if let Some([first, second]) = landing.arguments {
+        machine.uc_mcontext.gregs[REG_RDI as usize] = first as libc::greg_t;
+        machine.uc_mcontext.gregs[REG_RSI as usize] = second as libc::greg_t;
+    }
 }
 
 /// A CPU feature that handlers use and this machine does not have. The baseline is x86-64-v2.

@@ -118,7 +118,13 @@ static TEXT: LazyLock<TextRegion> = LazyLock::new(|| {
     }
     // SAFETY: the mapping is ours; no reference into it is used from here on.
     assert_eq!(unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_EXEC) }, 0);
-    TextRegion { start, len, rows: rows.leak(), landing: landing as *const () as *const u8 }
+    TextRegion {
+        start,
+        len,
+        rows: rows.leak(),
+        landing: landing as *const () as *const u8,
+        native_landing: std::ptr::null(),
+    }
 });
 
 // `enter(code, context, ip, fp, rdx)` calls the code with the registers that the handlers' contract names, and answers 0.
