@@ -121,10 +121,8 @@ impl Translator<'_, '_> {
         let falls_through = self.reachable;
         let skipped = frame.kind == FrameKind::If;
         let joined = frame.branched && frame.kind != FrameKind::Loop;
-        if frame.kind == FrameKind::Loop {
-            if let Some(header) = frame.target {
-                self.b.seal_block(header);
-            }
+        if let (FrameKind::Loop, Some(header)) = (frame.kind, frame.target) {
+            self.b.seal_block(header);
         }
         if falls_through && matches!(frame.kind, FrameKind::Block | FrameKind::Loop) && !joined {
             // Nothing else comes here: the results stay where they are.

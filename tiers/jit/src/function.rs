@@ -7,10 +7,7 @@ use crate::compiler::{CompilerOptions, Entry, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, parsed_type, results_in_memory};
-use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
-use cranelift_codegen::ir::{
-    Block, BlockArg, Function, InstBuilder, SigRef, SourceLoc, StackSlot, Type, Value, types,
-};
+use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackSlot, Type, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
@@ -142,7 +139,7 @@ pub(crate) struct Translator<'f, 'a> {
 /// Most entries of the frontend's tables: it has one for each local, as long as the last block in which the local is used.
 const MAX_TABLE_ENTRIES: u64 = 32 << 20;
 /// Most values of a function. Valid code can make many more than it has operators: each local in each of many nested loops.
-const MAX_VALUES: usize = 16 << 20;
+const MAX_VALUES: usize = 4 << 20;
 
 impl<'f, 'a> Translator<'f, 'a> {
     pub(crate) fn new(
@@ -301,98 +298,6 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     pub(crate) fn type_of_value(&self, value: Value) -> Type {
         self.b.func.dfg.value_type(value)
-    }
-
-    // Operands.
-
-    pub(crate) fn push(&mut self, value: Value) {
-        self.buffers.stack.push(Operand::Value(value));
-    }
-
-    fn resolve(&mut self, operand: Operand) -> Value {
-        match operand {
-            Operand::Value(value) => value,
-            Operand::Variable(variable, _) => self.b.use_var(variable),
-        }
-    }
-
-    /// Takes the topmost operand off, a comparison's result as its condition.
-    pub(crate) fn pop_condition(&mut self) -> Step<Value> {
-        let popped = self.buffers.stack.pop();
-        self.settled = self.settled.min(self.height());
-        match popped {
-            Some(operand) => Ok(self.resolve(operand)),
-            None => Err(self.impossible("the operand stack is empty")),
-        }
-    }
-
-    /// Takes the topmost operand off.
-    pub(crate) fn pop(&mut self) -> Step<Value> {
-        let value = self.pop_condition()?;
-        Ok(self.integer(value))
-    }
-
-    /// Drops operands down to a height.
-    pub(crate) fn truncate(&mut self, height: usize) {
-        self.buffers.stack.truncate(height);
-        self.settled = self.settled.min(height);
-    }
-
-    /// The integer that a condition stands for; other values as they are.
-    pub(crate) fn integer(&mut self, value: Value) -> Value {
-        if self.type_of_value(value) == types::I8 { self.b.ins().uextend(types::I32, value) } else { value }
-    }
-
-    /// The value of the operand at a height, which stays.
-    pub(crate) fn operand_at(&mut self, height: usize) -> Value {
-        let operand = self.buffers.stack[height];
-        let value = self.resolve(operand);
-        let integer = self.integer(value);
-        if integer != value {
-            self.buffers.stack[height] = Operand::Value(integer);
-        }
-        integer
-    }
-
-    /// The height of the lowest of the topmost operands.
-    pub(crate) fn height_below(&self, operands: usize) -> Step<usize> {
-        self.height().checked_sub(operands).ok_or_else(|| self.impossible("operands are missing"))
-    }
-
-    /// Lists the topmost operands, which stay, as arguments of a branch.
-    pub(crate) fn list_block_args(&mut self, count: usize) -> Step {
-        let first = self.height_below(count)?;
-        self.buffers.block_args.clear();
-        for height in first..first + count {
-            let value = self.operand_at(height);
-            self.buffers.block_args.push(BlockArg::Value(value));
-        }
-        Ok(())
-    }
-
-    /// Appends the topmost operands, which stay, to the list of values.
-    pub(crate) fn append_values(&mut self, count: usize) -> Step {
-        let first = self.height_below(count)?;
-        for height in first..first + count {
-            let value = self.operand_at(height);
-            self.buffers.values.push(value);
-        }
-        Ok(())
-    }
-
-    /// A constant of a type, by its bits.
-    pub(crate) fn constant_of(&mut self, ty: Type, bits: u64) -> Value {
-        match ty {
-            types::F32 => self.b.ins().f32const(Ieee32::with_bits(bits as u32)),
-            types::F64 => self.b.ins().f64const(Ieee64::with_bits(bits)),
-            types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
-            _ => self.b.ins().iconst(ty, bits as i64),
-        }
-    }
-
-    /// Zero-extends an `i32`; other values as they are.
-    pub(crate) fn wide(&mut self, value: Value) -> Value {
-        if self.type_of_value(value) == types::I32 { self.b.ins().uextend(types::I64, value) } else { value }
     }
 
     // Locals.

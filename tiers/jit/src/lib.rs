@@ -39,6 +39,7 @@ mod error;
 mod flags;
 mod function;
 mod memory;
+mod operands;
 mod operators;
 mod osr;
 mod output;

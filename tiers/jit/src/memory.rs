@@ -31,15 +31,18 @@ fn access_code(code: ClifTrapCode) -> Option<usize> {
     (code < ACCESS_CODES).then_some(usize::from(code))
 }
 
-/// The offset of the access that an instruction with this code makes, when the instruction itself belongs to the operator at
-/// `offset`: the last access with this code that does not come later. `None` when it is no access.
+/// The offset of the access that an instruction with this code makes, when the instruction itself, or known code before it,
+/// belongs to the operator at `offset`: of the accesses with this code the one that is nearest to the operator, counted in
+/// accesses. `None` when it is no access.
 pub(crate) fn access_offset(accesses: &[u32], code: ClifTrapCode, offset: u32) -> Option<u32> {
-    let code = access_code(code)?;
+    let (code, codes) = (access_code(code)?, usize::from(ACCESS_CODES));
     let count = accesses.partition_point(|access| *access <= offset);
-    let codes = usize::from(ACCESS_CODES);
-    // The last index below `count` that leaves `code` when divided by the number of codes.
+    // Steps back from the last access that does not come later than the operator.
     let back = (count + codes - 1 - code) % codes;
-    count.checked_sub(back + 1).map(|index| accesses[index])
+    let before = count.checked_sub(back + 1);
+    let after = (count + codes).checked_sub(back + 1).filter(|index| *index < accesses.len());
+    let index = if back <= codes / 2 { before.or(after) } else { after.or(before) };
+    index.map(|index| accesses[index])
 }
 
 /// Whether an instruction with this code accesses linear memory.

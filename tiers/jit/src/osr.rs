@@ -42,9 +42,9 @@ impl Translator<'_, '_> {
         let read = self.read_locals()?;
         self.b.set_srcloc(SourceLoc::new(loop_offset));
         let flags = flags::place(self.b.func, Region::Slots);
-        for index in 0..self.buffers.locals.len() {
+        for (index, is_read) in read.into_iter().enumerate() {
             let ty = self.buffers.locals[index];
-            let value = if read[index] {
+            let value = if is_read {
                 self.b.ins().load(ty, flags, fp, slot_offset(index as u32))
             } else {
                 self.constant_of(ty, 0)

@@ -77,8 +77,8 @@ pub(crate) fn compile(
     Ok(Thunks {
         enter: thunk(signature::enter(), |b| b.enter())?,
         tail: thunk(signature::slots_entry(ty)?, |b| b.tail())?,
-        to_interpreter: thunk(signature::native(ty)?, |b| b.to_interpreter())?,
-        to_host: thunk(signature::native(ty)?, |b| b.to_host())?,
+        to_interpreter: thunk(signature::native(ty)?, |b| b.call_interpreter())?,
+        to_host: thunk(signature::native(ty)?, |b| b.call_host())?,
     })
 }
 
@@ -149,7 +149,7 @@ impl<'f> Builder<'f> {
         Ok(())
     }
 
-    fn to_interpreter(&mut self) -> Step {
+    fn call_interpreter(&mut self) -> Step {
         let (record, context) = (self.params[0], self.params[1]);
         let store = self.load(context, VmContext::STORE);
         let fp = self.load(store, VmStoreContext::VALUE_TOP);
@@ -222,7 +222,7 @@ impl<'f> Builder<'f> {
         status
     }
 
-    fn to_host(&mut self) -> Step {
+    fn call_host(&mut self) -> Step {
         let context = self.params[1];
         let store = self.load(context, VmHostContext::STORE);
         let args = self.load(store, VmStoreContext::VALUE_TOP);

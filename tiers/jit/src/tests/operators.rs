@@ -2,6 +2,7 @@
 
 use super::setup::{Bench, Module};
 use crate::{Entry, Scratch};
+use crescendo_abi::{TrapCode, Variant};
 use crescendo_module::DefinedFuncIdx;
 use crescendo_semantics::{Kind, Op};
 use std::collections::BTreeSet;
@@ -113,4 +114,42 @@ fn code_can_be_looked_at() {
     // What was made for looking is no different.
     let compiled = bench.compiler.compile(&mut scratch, &request).unwrap();
     assert_eq!(compiled, bench.compiler.compile(&mut Scratch::new(), &request).unwrap());
+}
+
+#[test]
+fn a_load_that_is_joined_with_its_user_traps_at_its_own_offset() {
+    let text = "(module (memory 1) (func (param i32 i32) (result i32)
+        local.get 1 local.get 0 i32.load i32.load offset=4 i32.add unreachable))";
+    let module = Module::text(text);
+    let func = DefinedFuncIdx::new(0);
+    let compiled = Bench::all()[0].compile(&module, func, Variant::Guarded, Entry::Call);
+    let operators = module.operators(func);
+    let loads = operators.iter().filter(|(_, op)| *op == Op::I32Load).map(|(at, _)| *at);
+    let traps = compiled.traps.iter().filter(|trap| trap.code == TrapCode::MemoryOutOfBounds);
+    let traps: Vec<u32> = traps.map(|trap| compiled.wasm_offset(trap.offset)).collect();
+    assert_eq!(traps, loads.collect::<Vec<u32>>());
+}
+
+#[test]
+fn branches_to_unreachable_trap_at_its_offset() {
+    let module = Module::text("(module (func (param i32) local.get 0 if unreachable end))");
+    let func = DefinedFuncIdx::new(0);
+    let compiled = Bench::all()[0].compile(&module, func, Variant::Guarded, Entry::Call);
+    let operators = module.operators(func);
+    let expected = operators.iter().find(|(_, op)| *op == Op::Unreachable).unwrap().0;
+    assert_eq!(compiled.traps.len(), 1);
+    assert_eq!(compiled.wasm_offset(compiled.traps[0].offset), expected);
+}
+
+#[test]
+fn signatures_that_are_called_are_listed_once() {
+    let text = "(module (type $a (func (param i32))) (type $b (func (param i64))) (type $own (func))
+        (func $f (type $a)) (func $g (type $a))
+        (func (type $own) i32.const 1 call $f i32.const 1 call $g))";
+    let module = Module::text(text);
+    let ids = module.info.types();
+    let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(2), Variant::Guarded, Entry::Call);
+    let mut expected = vec![ids[0], ids[2]];
+    expected.sort_unstable();
+    assert_eq!(compiled.signatures, expected);
 }

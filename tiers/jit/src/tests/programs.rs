@@ -34,7 +34,7 @@ fn numeric() {
 
 #[test]
 fn bzip2() {
-    program("bzip2.wasm", 3, 3);
+    program("bzip2.wasm", 4, 2);
 }
 
 #[test]
