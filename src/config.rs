@@ -36,6 +36,8 @@ pub struct Config {
     pub(crate) fusion: bool,
     pub(crate) epoch_interruption: bool,
     pub(crate) tiering: Tiering,
+    #[cfg(feature = "cranelift")]
+    pub(crate) profiler: crate::ProfilingStrategy,
     pub(crate) max_bytecode_per_byte: u32,
     proposals: Proposals,
     validation: Validation,
@@ -59,6 +61,8 @@ impl Config {
             fusion: true,
             epoch_interruption: false,
             tiering: Tiering::default(),
+            #[cfg(feature = "cranelift")]
+            profiler: crate::ProfilingStrategy::None,
             max_bytecode_per_byte: DEFAULT_MAX_BYTECODE_PER_BYTE,
             proposals: Proposals::default(),
             validation: Validation::Eager,
@@ -86,6 +90,13 @@ impl Config {
     /// [`Tiering`].
     pub fn tiering(&mut self, tiering: Tiering) -> &mut Config {
         self.tiering = tiering;
+        self
+    }
+
+    /// How a profiler learns the names of compiled functions. Default: not at all.
+    #[cfg(feature = "cranelift")]
+    pub fn profiler(&mut self, strategy: crate::ProfilingStrategy) -> &mut Config {
+        self.profiler = strategy;
         self
     }
 

@@ -88,6 +88,8 @@ pub use memory::Memory;
 pub use module::{CustomSection, Module, ModuleFunction};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use table::Table;
+#[cfg(feature = "cranelift")]
+pub use tiering::{CompiledForm, ProfilingStrategy};
 pub use tiering::{FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};
 pub use trap::{FrameInfo, Trap, WasmBacktrace};
 pub use typed::{IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy};

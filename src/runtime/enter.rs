@@ -84,7 +84,37 @@ unsafe fn run(
     if unsafe { (*header.as_ptr()).vm.transitions }.is_null() {
         // SAFETY: the caller's promise.
         unsafe { prepare(header, owner) }?;
+        let _leave = Leave(owner);
+        // SAFETY: as above.
+        return unsafe { run_prepared(header, owner, record, slots) };
     }
+    // SAFETY: the caller's promise; the outer run has prepared thread and store.
+    unsafe { run_prepared(header, owner, record, slots) }
+}
+
+/// Says that a store's outermost run has ended, also if it ends by a panic of the host.
+struct Leave(NonNull<dyn AnyStore>);
+
+impl Drop for Leave {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: the store outlives its runs, and the run that might use it has ended.
+        unsafe { self.0.as_mut() }.objects().leave_wasm();
+    }
+}
+
+/// As [`run`], when thread and store are ready.
+///
+/// # Safety
+///
+/// As for [`run`], and [`prepare`] was called for the outermost of the runs under way.
+#[inline]
+unsafe fn run_prepared(
+    header: NonNull<StoreHeader>,
+    owner: NonNull<dyn AnyStore>,
+    record: NonNull<VmFuncRef>,
+    slots: &mut [u64],
+) -> Result<()> {
     // SAFETY: the store is alive and only this thread uses it; the borrow ends before anything else looks at the header.
     let state = unsafe { &mut *header.as_ptr() };
     let base = state.vm.value_top;
@@ -140,6 +170,7 @@ unsafe fn prepare(header: NonNull<StoreHeader>, owner: NonNull<dyn AnyStore>) ->
     store.ensure_value_stack()?;
     // SAFETY: the store is alive, and the field is plain data.
     unsafe { (*header.as_ptr()).vm.native_stack_limit = ptr::without_provenance_mut(limit) };
+    store.enter_wasm();
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Result, limit};
 use crate::instance::InstanceData;
 use crate::limits::{self, ResourceLimiter};
 use crate::runtime::{HostFunction, MemoryRecord, TableRecord};
+use crate::tiering::Activity;
 use crate::{Engine, WasmBacktrace};
 use crescendo_abi::{TrapCode, VmContext, VmGlobal, VmStoreContext};
 use crescendo_code::ValueStack;
@@ -88,6 +89,8 @@ pub(crate) struct StoreOpaque {
     engine: Engine,
     header: NonNull<StoreHeader>,
     value_stack: Option<ValueStack>,
+    /// Whether the store is inside wasm, for whoever frees code; made with the value stack.
+    activity: Option<Arc<Activity>>,
     instances: Arena<InstanceData>,
     memories: Arena<MemoryRecord>,
     /// One of `memories`.
@@ -115,8 +118,7 @@ impl StoreOpaque {
         vm.epoch = engine.epoch();
         vm.capture = crate::backtrace::capture;
         if let Some(tiering) = engine.tiering() {
-            vm.interpreter_thunks = tiering.signatures().to_interpreter();
-            vm.host_thunks = tiering.signatures().to_host();
+            [vm.interpreter_thunks, vm.host_thunks] = tiering.thunk_tables();
         }
         let header = StoreHeader { vm, owner: None, failure: None, captured: None };
         StoreOpaque {
@@ -124,6 +126,7 @@ impl StoreOpaque {
             engine: engine.clone(),
             header: NonNull::from(Box::leak(Box::new(header))),
             value_stack: None,
+            activity: None,
             instances: Arena(Vec::new()),
             memories: Arena(Vec::new()),
             dummy_memory: None,
@@ -228,7 +231,22 @@ impl StoreOpaque {
         header.vm.value_top = stack.base();
         header.vm.value_stack_limit = stack.limit();
         self.value_stack = Some(stack);
+        self.activity = self.engine.tiering().map(crate::tiering::EngineTiering::add_store);
         Ok(())
+    }
+
+    /// The store is about to run wasm: from now on code stays that it may run.
+    pub(crate) fn enter_wasm(&self) {
+        if let (Some(tiering), Some(activity)) = (self.engine.tiering(), &self.activity) {
+            tiering.enter(activity);
+        }
+    }
+
+    /// The store's outermost run of wasm has ended.
+    pub(crate) fn leave_wasm(&self) {
+        if let Some(activity) = &self.activity {
+            activity.leave();
+        }
     }
 
     pub(crate) fn push_instance(&mut self, instance: InstanceData) -> NonNull<InstanceData> {

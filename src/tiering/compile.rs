@@ -1,5 +1,6 @@
 //! Compiling one function: validated body in, executable code out.
 
+use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crescendo_code::{NativeCode, NativeInfo, NativeLocation, NativeTrap};
@@ -8,6 +9,9 @@ use crescendo_jit::{Compiled, Entry, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
+
+/// Why nothing is compiled when the code budget is used up; that passes.
+pub(super) const NO_ROOM: &str = "the engine's code budget is used up";
 
 /// What is to be compiled.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +53,7 @@ fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result
         return Err(Error::msg("the engine only interprets"));
     };
     if !tiering.has_room() {
-        return Err(Error::msg("the engine's code budget is used up"));
+        return Err(Error::msg(NO_ROOM));
     }
     let entry = match target.at_loop {
         None => Entry::Call,
@@ -72,8 +76,22 @@ fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result
     let compiled = tiering.compiler()?.compile(scratch, &request).map_err(Error::host)?;
     tiering.ensure_thunks(module.engine().types(), &compiled.signatures, scratch)?;
     let code = install(module, target.func, &compiled)?;
-    tiering.add_code(code.len());
+    let profiler = module.engine().config().profiler;
+    if profiler != ProfilingStrategy::None {
+        profiling::note(profiler, &name(module, target), &code, &compiled.code);
+    }
+    tiering.add_code(module, target, code.len());
     Ok(code)
+}
+
+/// A function's name for profilers.
+fn name(module: &Module, target: Target) -> String {
+    let index = module.info().func_idx(target.func).as_u32();
+    let name = module.func_name(index).map_or_else(|| format!("func[{index}]"), str::to_string);
+    match target.at_loop {
+        Some(at_loop) => format!("wasm::{name} (loop {at_loop})"),
+        None => format!("wasm::{name}"),
+    }
 }
 
 fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result<NativeCode> {

@@ -1,14 +1,18 @@
 //! What an engine's modules share for compiling: [`EngineTiering`].
 
+use super::compile::Target;
 use super::queue::Queue;
+use super::retire::{Activity, Retired};
 use super::settings::{Tiering, TieringMode};
 use super::signatures::Signatures;
 use crate::Config;
 use crate::error::{Error, Result};
+use crate::module::{Module, WeakModule};
 use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
-use std::sync::OnceLock;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The compiler of an engine and what belongs to it. Cranelift is not touched before something is hot.
 pub(crate) struct EngineTiering {
@@ -17,9 +21,15 @@ pub(crate) struct EngineTiering {
     compiler: OnceLock<Option<Compiler>>,
     signatures: Signatures,
     pub(super) queue: Queue,
-    /// Bytes of native code that all modules have.
+    /// Bytes of native code that all modules have, code that waits to be freed included.
     code_bytes: AtomicUsize,
+    /// What was compiled, in that order.
+    compiled: Mutex<VecDeque<(WeakModule, Target)>>,
+    retired: Retired,
 }
+
+/// The part of the code budget that is made free at once when it is used up.
+const FREED_PART: usize = 8;
 
 impl EngineTiering {
     /// The tiering of an engine with these settings; `None` when it only interprets, as it must where the system refuses
@@ -47,7 +57,14 @@ impl EngineTiering {
             compiler: OnceLock::new(),
             signatures: Signatures::new().ok()?,
             code_bytes: AtomicUsize::new(0),
+            compiled: Mutex::default(),
+            retired: Retired::default(),
         })
+    }
+
+    /// The tables of thunks to interpreted functions and to host functions, for stores.
+    pub(crate) fn thunk_tables(&self) -> [*const *const u8; 2] {
+        [self.signatures.to_interpreter(), self.signatures.to_host()]
     }
 
     pub(crate) fn settings(&self) -> &Tiering {
@@ -84,8 +101,21 @@ impl EngineTiering {
     }
 
     /// Counts code that was made.
-    pub(super) fn add_code(&self, bytes: usize) {
+    pub(super) fn add_code(&self, module: &Module, target: Target, bytes: usize) {
         self.code_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled.push_back((module.downgrade(), target));
+    }
+
+    /// Makes a store known that is going to run wasm.
+    pub(crate) fn add_store(&self) -> Arc<Activity> {
+        self.retired.add_store()
+    }
+
+    /// A store enters wasm.
+    #[inline]
+    pub(crate) fn enter(&self, activity: &Activity) {
+        self.retired.enter(activity);
     }
 
     /// Counts code that is gone.
@@ -93,8 +123,29 @@ impl EngineTiering {
         self.code_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether there is room for more code.
+    /// Whether there is room for more code. If not, the oldest code makes some: it is retired now and free when no store
+    /// can be running it.
     pub(super) fn has_room(&self) -> bool {
+        if self.fits() {
+            return true;
+        }
+        self.remove_code(self.retired.free());
+        if self.fits() {
+            return true;
+        }
+        let mut wanted = self.settings.code_budget / FREED_PART + 1;
+        while wanted > 0 {
+            let oldest = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some((module, target)) = oldest else { break };
+            let code = module.upgrade().and_then(|module| super::install::evict(&module, target));
+            wanted = wanted.saturating_sub(code.as_ref().map_or(0, crescendo_code::NativeCode::len));
+            self.retired.retire(code);
+        }
+        self.remove_code(self.retired.free());
+        self.fits()
+    }
+
+    fn fits(&self) -> bool {
         self.code_bytes.load(Ordering::Relaxed) < self.settings.code_budget
     }
 }

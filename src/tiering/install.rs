@@ -1,6 +1,6 @@
 //! Making code visible to guests: entry records of instances, counters of loops.
 
-use super::compile::{Target, compile};
+use super::compile::{NO_ROOM, Target, compile};
 use super::queue::COMPILER_STACK;
 use super::settings::{NEVER, TieringMode};
 use super::state::{Stage, State};
@@ -118,7 +118,11 @@ fn publish(module: &Module, state: &State, variant: Variant, func: DefinedFuncId
 /// Takes over what a compilation has come to.
 pub(super) fn finish(module: &Module, target: Target, result: crate::Result<NativeCode>, elapsed: Duration) {
     let Target { variant, func, at_loop } = target;
-    let stage = result.map_or_else(|error| Stage::Refused(error.to_string()), Stage::Compiled);
+    let stage = match result {
+        Ok(code) => Stage::Compiled(code),
+        Err(error) if error.to_string() == NO_ROOM => Stage::Interpreted,
+        Err(error) => Stage::Refused(error.to_string()),
+    };
     let bytecode = module.code().get(variant, func);
     let mut state = module.tiering().lock();
     let function = state.function(variant, func);
@@ -128,6 +132,14 @@ pub(super) fn finish(module: &Module, target: Target, result: crate::Result<Nati
             function.stage = stage;
             let entries = match &function.stage {
                 Stage::Compiled(code) => compiled(module, func, code),
+                // It may be hot again when there is room.
+                Stage::Interpreted => {
+                    if let (Some(bytecode), Some(tiering)) = (bytecode, module.engine().tiering()) {
+                        // The call that asked counts again, and must not ask again.
+                        bytecode.set_calls_left(tiering.settings().calls.max(2));
+                    }
+                    None
+                }
                 _ => bytecode.map(|bytecode| interpreted(bytecode.uncounted_entry())),
             };
             if let Some(entries) = entries {
@@ -135,6 +147,13 @@ pub(super) fn finish(module: &Module, target: Target, result: crate::Result<Nati
             }
         }
         Some(index) => {
+            if matches!(stage, Stage::Interpreted) {
+                function.loops.retain(|entry| entry.index != index);
+                if let (Some(bytecode), Some(tiering)) = (bytecode, module.engine().tiering()) {
+                    bytecode.set_iterations_left(index, tiering.settings().iterations);
+                }
+                return;
+            }
             let ready = matches!(stage, Stage::Compiled(_));
             if let Some(entry) = function.loop_entry(index) {
                 entry.stage = stage;
@@ -147,6 +166,34 @@ pub(super) fn finish(module: &Module, target: Target, result: crate::Result<Nati
             }
         }
     }
+}
+
+/// Takes a function's code away, if it has any: it is interpreted and counted again. The code may still be running.
+pub(super) fn evict(module: &Module, target: Target) -> Option<NativeCode> {
+    let Target { variant, func, at_loop } = target;
+    let settings = module.engine().tiering()?.settings();
+    let bytecode = module.code().get(variant, func);
+    let mut state = module.tiering().lock();
+    let function = state.function(variant, func);
+    if let Some(index) = at_loop {
+        let at = function.loops.iter().position(|entry| entry.index == index)?;
+        let code = function.loops[at].stage.take_code()?;
+        function.loops.remove(at);
+        if let Some(bytecode) = bytecode {
+            bytecode.set_iterations_left(index, settings.iterations);
+        }
+        return Some(code);
+    }
+    let code = function.stage.take_code()?;
+    let entry = match bytecode {
+        Some(bytecode) => {
+            bytecode.set_calls_left(settings.calls);
+            bytecode.entry()
+        }
+        None => crescendo_interp::untranslated_entry(),
+    };
+    publish(module, &state, variant, func, interpreted(entry));
+    Some(code)
 }
 
 /// Ends the counting of a function's calls, in all instances.

@@ -17,19 +17,50 @@
 //! is installed only when thunks exist for every signature that it calls; the guest never waits for a compilation in
 //! [`TieringMode::Dynamic`].
 
+#[cfg(feature = "cranelift")]
 mod compile;
+#[cfg(feature = "cranelift")]
+mod emit;
+#[cfg(feature = "cranelift")]
 mod engine;
+#[cfg(feature = "cranelift")]
 mod install;
+#[cfg(feature = "cranelift")]
 mod policy;
+#[cfg(feature = "cranelift")]
+mod profiling;
+#[cfg(feature = "cranelift")]
 mod queue;
 mod report;
+#[cfg(feature = "cranelift")]
+mod retire;
 mod settings;
+#[cfg(feature = "cranelift")]
 mod signatures;
+#[cfg(feature = "cranelift")]
 mod state;
+#[cfg(feature = "cranelift")]
+mod survey;
+#[cfg(not(feature = "cranelift"))]
+mod without;
 
+#[cfg(feature = "cranelift")]
+pub use emit::CompiledForm;
+#[cfg(feature = "cranelift")]
 pub(crate) use engine::EngineTiering;
+#[cfg(feature = "cranelift")]
 pub(crate) use install::{add_instance, link};
+#[cfg(feature = "cranelift")]
 pub(crate) use policy::{function_hot, loop_hot};
+#[cfg(feature = "cranelift")]
+pub use profiling::ProfilingStrategy;
 pub use report::{FunctionReport, LoopReport, TieringReport};
+#[cfg(feature = "cranelift")]
+pub(crate) use retire::Activity;
 pub use settings::{Tiering, TieringMode};
+#[cfg(feature = "cranelift")]
 pub(crate) use state::ModuleTiering;
+#[cfg(not(feature = "cranelift"))]
+pub(crate) use without::{
+    Activity, EngineTiering, ModuleTiering, add_instance, function_hot, link, loop_hot,
+};

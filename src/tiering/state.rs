@@ -109,6 +109,17 @@ impl Function {
 }
 
 impl Stage {
+    /// Takes the code out; the function is interpreted from then on.
+    pub(super) fn take_code(&mut self) -> Option<NativeCode> {
+        match std::mem::take(self) {
+            Stage::Compiled(code) => Some(code),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
     pub(super) fn code(&self) -> Option<&NativeCode> {
         match self {
             Stage::Compiled(code) => Some(code),

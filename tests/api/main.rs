@@ -13,6 +13,7 @@ mod setup;
 mod sharing;
 mod stack;
 mod threads;
+mod tiering;
 mod typed;
 mod values;
 mod variants;

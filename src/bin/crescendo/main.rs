@@ -3,7 +3,7 @@
 //! | command | file |
 //! |---|---|
 //! | `run` | `run.rs`, with `invoke.rs` for `--invoke` |
-//! | `validate`, `disas` | `module.rs` |
+//! | `validate`, `disas`, `compile` | `module.rs` |
 //! | `wast` | `script.rs` |
 //! | `inspect` | `inspect.rs` |
 //!
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Wast(options) => script::run(&options),
         Command::Inspect(options) => inspect::inspect(&options),
         Command::Disas(options) => module::disassemble(&options),
+        Command::Compile(options) => module::compile(&options),
     };
     match outcome {
         Ok(code) => code,

@@ -1,12 +1,12 @@
-//! Loading modules, and the commands `validate` and `disas`.
+//! Loading modules, and the commands `validate`, `disas` and `compile`.
 
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crescendo::{Engine, Error, Module, Result};
+use crescendo::{CompiledForm, Config, Engine, Error, Module, Result};
 
-use crate::options::{Disas, Validate};
+use crate::options::{Compile, Disas, Emit, Validate};
 use crate::output;
 
 /// Reads a module, binary or text; errors name the file.
@@ -26,11 +26,28 @@ pub(crate) fn validate(options: &Validate) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command `disas`. A function that cannot be translated does not hide the others.
+/// The command `disas`.
 pub(crate) fn disassemble(options: &Disas) -> Result<ExitCode> {
     let module = load(&options.mode.engine()?, &options.file)?;
-    if let Some(func) = &options.func {
-        let text = module.disassemble(find_func(&module, func)?)?;
+    list(&module, options.func.as_deref(), |func| module.disassemble(func))
+}
+
+/// The command `compile`.
+pub(crate) fn compile(options: &Compile) -> Result<ExitCode> {
+    let mut config = Config::new();
+    config.signals_based_traps(!options.checked);
+    let module = load(&Engine::new(&config)?, &options.file)?;
+    let form = match options.emit {
+        Emit::Clif => CompiledForm::Clif,
+        Emit::Asm => CompiledForm::Asm,
+    };
+    list(&module, options.func.as_deref(), |func| module.compiled_text(func, form))
+}
+
+/// Prints the text of the function that the user names, or of all. A function without one does not hide the others.
+fn list(module: &Module, func: Option<&str>, text: impl Fn(u32) -> Result<String>) -> Result<ExitCode> {
+    if let Some(func) = func {
+        let text = text(find_func(module, func)?)?;
         output::print(|out| out.write_all(text.as_bytes()))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -40,7 +57,7 @@ pub(crate) fn disassemble(options: &Disas) -> Result<ExitCode> {
             if position > 0 {
                 writeln!(out)?;
             }
-            match module.disassemble(func.index()) {
+            match text(func.index()) {
                 Ok(text) => out.write_all(text.as_bytes())?,
                 Err(error) => writeln!(out, "function {}: {error:#}", func.index())?,
             }

@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Show the bytecode of a module's functions.
     Disas(Disas),
+    /// Show what the compiler makes of a function.
+    Compile(Compile),
 }
 
 #[derive(Args)]
@@ -44,6 +46,9 @@ pub(crate) struct Run {
     /// Say on stderr, when the guest has ended, what was compiled.
     #[arg(long)]
     pub(crate) tier_report: bool,
+    /// Tell Linux's perf the names of compiled functions.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) profile: Option<Profile>,
     #[command(flatten)]
     pub(crate) mode: Mode,
     /// The module, binary or text.
@@ -88,6 +93,38 @@ pub(crate) struct Disas {
     pub(crate) file: PathBuf,
     /// The function: its index, or its name in the name section. All functions without it.
     pub(crate) func: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Compile {
+    /// What to show.
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Emit::Asm)]
+    pub(crate) emit: Emit,
+    /// Check memory accesses explicitly instead of with guard pages.
+    #[arg(long)]
+    pub(crate) checked: bool,
+    /// The module, binary or text.
+    pub(crate) file: PathBuf,
+    /// The function: its index, or its name in the name section. All functions without it.
+    pub(crate) func: Option<String>,
+}
+
+/// A form of a compiled function.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Emit {
+    /// Cranelift's intermediate representation, before it is optimised.
+    Clif,
+    /// Machine code of this machine.
+    Asm,
+}
+
+/// How a profiler learns the names of compiled functions.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Profile {
+    /// By /tmp/perf-PID.map.
+    Perfmap,
+    /// By jit-PID.dump in the current directory.
+    Jitdump,
 }
 
 /// How the engine runs guests.

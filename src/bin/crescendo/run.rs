@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use crescendo::{Engine, Error, Instance, Linker, Module, Result, Store};
+use crescendo::{Engine, Error, Instance, Linker, Module, ProfilingStrategy, Result, Store};
 use crescendo_wasi::{Dir, I32Exit, WasiCtx, WasiCtxBuilder, WasiError, ambient_authority};
 
 use crate::invoke::Invocation;
-use crate::options::Run;
+use crate::options::{Profile, Run};
 use crate::{module, output};
 
 /// What a process is left with that `abort` ended: 128 + SIGABRT.
@@ -16,6 +16,11 @@ const TRAPPED: u8 = 134;
 pub(crate) fn run(options: &Run) -> Result<ExitCode> {
     let mut config = options.mode.config();
     config.consume_fuel(options.fuel.is_some());
+    config.profiler(match options.profile {
+        None => ProfilingStrategy::None,
+        Some(Profile::Perfmap) => ProfilingStrategy::PerfMap,
+        Some(Profile::Jitdump) => ProfilingStrategy::JitDump,
+    });
     let engine = Engine::new(&config)?;
     let module = module::load(&engine, &options.file)?;
     let invocation = match &options.invoke {

@@ -18,6 +18,8 @@
 //! | [`ValueStack`] | the stack of interpreted frames |
 //! | [`native_stack_bounds`] | where the calling thread's native stack ends |
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
+//! | [`synchronize_threads`] | a barrier on all threads, for whoever frees what others may use |
+//! | [`monotonic_nanoseconds`], [`thread_id`] | for profilers |
 //! | [`page_size`] | the granularity of all of this |
 
 mod guards;
@@ -35,8 +37,8 @@ pub use native::{
 };
 pub use reservation::Reservation;
 pub use sys::{
-    StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, native_stack_bounds,
-    page_size,
+    StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, monotonic_nanoseconds,
+    native_stack_bounds, page_size, synchronize_threads, thread_id,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

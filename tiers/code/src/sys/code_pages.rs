@@ -88,3 +88,14 @@ pub(crate) fn synchronize_cores() {
         let _ = unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
     }
 }
+
+/// Makes what every other thread of the process has written so far visible here, and what this thread has written visible to
+/// them before they go on. `false` on kernels that cannot.
+pub fn synchronize_threads() -> bool {
+    const REGISTER_EXPEDITED: libc::c_int = 1 << 4;
+    const EXPEDITED: libc::c_int = 1 << 3;
+    [REGISTER_EXPEDITED, EXPEDITED].into_iter().all(|command| {
+        // SAFETY: the call has no memory arguments.
+        (unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) }) == 0
+    })
+}

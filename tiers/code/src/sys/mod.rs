@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `pages` | mappings of address space |
+//! | `clock` | the moment and the thread, for profilers |
 //! | `code_pages` | executable memory |
 //! | `signals` | the process's trap handlers and those they hide |
 //! | `machine` | the registers in a signal's machine context |
@@ -16,6 +17,7 @@
 compile_error!("Crescendo runs on Linux only so far");
 
 mod alternate_stack;
+mod clock;
 mod code_pages;
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
@@ -25,6 +27,8 @@ mod pages;
 mod signals;
 
 pub use alternate_stack::ensure_thread_ready;
+pub use clock::{monotonic_nanoseconds, thread_id};
+pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::missing_cpu_feature;
 pub use native_stack::{StackBounds, native_stack_bounds};

@@ -1,0 +1,123 @@
+//! Making room: code that makes way for other code, and when it may be freed.
+//!
+//! Code is taken out of the records first and freed when nobody can run it any more: when every store that was inside wasm
+//! at that moment has returned to the host. A store says so with two plain writes a call ([`Activity`]); the thread that
+//! retires code makes them visible with a barrier on all of the process's threads. Until then the code counts against
+//! the budget.
+
+use crescendo_code::NativeCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+/// Whether a store is inside wasm, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    /// The number of retirements before the store entered wasm, plus one; 0 outside.
+    entered: AtomicU64,
+}
+
+/// Code that is no longer entered.
+#[derive(Default)]
+pub(super) struct Retired {
+    /// Retirements so far.
+    count: AtomicU64,
+    stores: Mutex<Vec<Weak<Activity>>>,
+    waiting: Mutex<Vec<(u64, NativeCode)>>,
+}
+
+impl Activity {
+    /// The store leaves wasm.
+    #[inline]
+    pub(crate) fn leave(&self) {
+        self.entered.store(0, Ordering::Release);
+    }
+}
+
+impl Retired {
+    /// Makes a store known.
+    pub(super) fn add_store(&self) -> Arc<Activity> {
+        let activity = Arc::new(Activity::default());
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        stores.retain(|store| store.strong_count() > 0);
+        stores.push(Arc::downgrade(&activity));
+        activity
+    }
+
+    /// A store enters wasm.
+    #[inline]
+    pub(super) fn enter(&self, activity: &Activity) {
+        let now = self.count.load(Ordering::Relaxed) + 1;
+        activity.entered.store(now, Ordering::Relaxed);
+        // The processor may still read records before others see the write; `retire` has a barrier for that.
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Keeps code that was just taken out of all records until nobody runs it.
+    pub(super) fn retire(&self, code: impl IntoIterator<Item = NativeCode>) {
+        let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(code.into_iter().map(|code| (number, code)));
+    }
+
+    /// Frees what nobody runs any more, and gives the number of its bytes.
+    pub(super) fn free(&self) -> usize {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_empty() || !crescendo_code::synchronize_threads() {
+            return 0;
+        }
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let inside =
+            stores.iter().filter_map(Weak::upgrade).map(|store| store.entered.load(Ordering::Acquire));
+        let oldest = inside.filter(|entered| *entered != 0).min().unwrap_or(u64::MAX);
+        drop(stores);
+        let mut freed = 0;
+        // A store that entered before retirement n has a number of n at most.
+        waiting.retain(|(number, code)| {
+            let used = oldest <= *number;
+            freed += if used { 0 } else { code.len() };
+            used
+        });
+        freed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crescendo_code::NativeInfo;
+
+    fn code() -> NativeCode {
+        let info = NativeInfo { module: 0, func_index: 0, traps: [].into(), locations: [].into() };
+        NativeCode::install(&[0xc3; 64], info).unwrap()
+    }
+
+    #[test]
+    fn code_is_freed_when_all_stores_that_were_inside_have_left() {
+        let retired = Retired::default();
+        let (first, second) = (retired.add_store(), retired.add_store());
+        retired.enter(&first);
+        retired.retire([code()]);
+        retired.enter(&second);
+        assert_eq!(retired.free(), 0, "the first store was inside");
+        retired.retire([code()]);
+        first.leave();
+        assert_eq!(
+            retired.free(),
+            64,
+            "the second store came after the first retirement, but before the second"
+        );
+        second.leave();
+        assert_eq!(retired.free(), 64);
+        assert_eq!(retired.free(), 0);
+    }
+
+    #[test]
+    fn a_store_that_is_gone_keeps_nothing() {
+        let retired = Retired::default();
+        let store = retired.add_store();
+        retired.enter(&store);
+        retired.retire([code()]);
+        drop(store);
+        assert_eq!(retired.free(), 64);
+    }
+}
