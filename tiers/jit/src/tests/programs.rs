@@ -6,7 +6,8 @@ use super::setup::{Bench, Module};
 use crate::Entry;
 use std::path::Path;
 
-/// Compiles every `step`-th function and up to `most_loops` of its loops, taking turns with the options and the variants.
+/// Compiles every `step`-th function and up to `most_loops` of its loops, taking turns with the options and
+/// the variants.
 fn program(name: &str, step: usize, most_loops: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/programs").join(name);
     let module = Module::new(std::fs::read(path).unwrap());
