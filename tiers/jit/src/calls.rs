@@ -1,6 +1,7 @@
 //! Calls, tail calls and builtins.
 //!
-//! Every call goes through the callee's entry record, so that whoever rewrites the record redirects all callers.
+//! Every call goes through the callee's entry record, so that whoever rewrites the record redirects all
+//! callers.
 
 use crate::error::Step;
 use crate::flags::{self, Region};

@@ -1,7 +1,8 @@
-//! What code checks beside its operators: traps, the stack limit, fuel, epochs; and calls of the engine's routines.
+//! What code checks beside its operators: traps, the stack limit, fuel, epochs; and calls of the engine's
+//! routines.
 //!
-//! In the guarded variant a trap is an instruction that faults. In the checked variant, which works without signal handlers,
-//! it is a call of a routine from a cold block.
+//! In the guarded variant a trap is an instruction that faults. In the checked variant, which works without
+//! signal handlers, it is a call of a routine from a cold block.
 
 use crate::error::Step;
 use crate::flags::{self, Region};
@@ -214,8 +215,8 @@ impl Translator<'_, '_> {
         {
             self.b.set_cold_block(block);
         }
-        // Cranelift makes conditional traps of branches to a block that only traps, which then trap at the branch's offset. This
-        // instruction is one too many for that, and no code.
+        // Cranelift makes conditional traps of branches to a block that only traps, which then trap at the
+        // branch's offset. This instruction is one too many for that, and no code.
         self.b.ins().sequence_point();
         self.trap(TrapCode::UnreachableCodeReached);
         self.unreachable_from_here()

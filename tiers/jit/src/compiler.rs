@@ -15,7 +15,8 @@ use crescendo_module::{DefinedFuncIdx, FuncType, ModuleInfo};
 /// Addresses of assembly routines that native code calls or jumps to. They become constants in the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Support {
-    /// Calls a builtin: `(context, args, a, b, function)` in the C convention. It returns only if the builtin succeeds.
+    /// Calls a builtin: `(context, args, a, b, function)` in the C convention. It returns only if the builtin
+    /// succeeds.
     pub builtin: usize,
     /// Ends the run with a trap of the caller: `(context, code)` in the C convention. Never returns.
     pub trap: usize,
@@ -41,10 +42,11 @@ pub struct CompilerOptions {
 pub enum Entry {
     /// At the function's start, by native calls.
     Call,
-    /// At a loop's header, from an interpreted frame of the function whose locals, and operands on the stack, are in their
-    /// slots. The code is `(context, fp) -> status` in the `tail` convention: it runs to the end of the function, leaves the
-    /// results from slot 0 on and returns [`crescendo_abi::ExitStatus::Return`], or notes a tail call in the store and
-    /// returns [`crescendo_abi::ExitStatus::TailCall`]. It preserves the registers that the C convention preserves.
+    /// At a loop's header, from an interpreted frame of the function whose locals, and operands on the stack,
+    /// are in their slots. The code is `(context, fp) -> status` in the `tail` convention: it runs to the end
+    /// of the function, leaves the results from slot 0 on and returns [`crescendo_abi::ExitStatus::Return`],
+    /// or notes a tail call in the store and returns [`crescendo_abi::ExitStatus::TailCall`]. It preserves
+    /// the registers that the C convention preserves.
     Osr {
         /// The module byte offset of the `loop` operator.
         loop_offset: u32,
@@ -101,8 +103,8 @@ pub struct Compiler {
     options: CompilerOptions,
 }
 
-/// Most bytes of a native frame where faults are no traps: there the body checks the frame's end, and may have written to
-/// the frame before. This much lies below the limit of every stack.
+/// Most bytes of a native frame where faults are no traps: there the body checks the frame's end, and may
+/// have written to the frame before. This much lies below the limit of every stack.
 const MAX_FRAME: u32 = 128 << 10;
 
 impl Compiler {

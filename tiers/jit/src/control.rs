@@ -1,7 +1,7 @@
 //! Blocks, branches and returns.
 //!
-//! What is reachable, and where runs of fuel start, is decided exactly as the interpreter's translator does it: remaining
-//! fuel is the same in all tiers.
+//! What is reachable, and where runs of fuel start, is decided exactly as the interpreter's translator does
+//! it: remaining fuel is the same in all tiers.
 
 use crate::error::Step;
 use crate::flags::{self, Region};
@@ -165,7 +165,8 @@ impl Translator<'_, '_> {
         self.frame(0)
     }
 
-    /// Where a branch of this depth goes, which is now branched to, and how many values it carries. `None` for a return.
+    /// Where a branch of this depth goes, which is now branched to, and how many values it carries. `None`
+    /// for a return.
     fn branch_target(&mut self, depth: u32) -> Step<Option<(Block, usize)>> {
         let frame = self.frame(depth)?;
         frame.branched = true;
@@ -278,7 +279,8 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Where a `br_table` goes for a depth: straight to its target, or to a piece of code that carries the values there.
+    /// Where a `br_table` goes for a depth: straight to its target, or to a piece of code that carries the
+    /// values there.
     fn table_target(&mut self, depth: u32) -> Step<Block> {
         let piece = match self.branch_target(depth)? {
             Some((target, 0)) => return Ok(target),

@@ -1,7 +1,7 @@
 //! Flags of loads and stores: what may be assumed of each kind of place.
 //!
-//! Places of different regions never overlap, so that Cranelift keeps what it knows of one across stores to another. Calls
-//! end all such knowledge.
+//! Places of different regions never overlap, so that Cranelift keeps what it knows of one across stores to
+//! another. Calls end all such knowledge.
 
 use cranelift_codegen::ir::{AliasRegion, AliasRegionData, Function, MemFlagsData, TrapCode as ClifTrapCode};
 use crescendo_abi::TrapCode;
@@ -30,8 +30,8 @@ pub(crate) enum Region {
     Global(u32),
 }
 
-/// Defined globals with a region of their own; the others share one. Flags are numbered with 16 bits, and a function may
-/// name more globals than that.
+/// Defined globals with a region of their own; the others share one. Flags are numbered with 16 bits, and a
+/// function may name more globals than that.
 const OWN_REGIONS: u32 = 1000;
 const FIRST_GLOBAL: u32 = 8;
 

@@ -1,7 +1,7 @@
 //! The state of a translation: the function under construction, its operand stack, its open blocks.
 //!
-//! Locals are variables of the frontend, which finds their values (SSA form); operands are values. A comparison's result is
-//! kept as the condition that it is (`i8`) until somebody needs the integer.
+//! Locals are variables of the frontend, which finds their values (SSA form); operands are values. A
+//! comparison's result is kept as the condition that it is (`i8`) until somebody needs the integer.
 
 use crate::compiler::{CompilerOptions, Entry, Request};
 use crate::error::{CompileError, Step, invalid};
@@ -136,9 +136,11 @@ pub(crate) struct Translator<'f, 'a> {
     table_entries: u64,
 }
 
-/// Most entries of the frontend's tables: it has one for each local, as long as the last block in which the local is used.
+/// Most entries of the frontend's tables: it has one for each local, as long as the last block in which the
+/// local is used.
 const MAX_TABLE_ENTRIES: u64 = 32 << 20;
-/// Most values of a function. Valid code can make many more than it has operators: each local in each of many nested loops.
+/// Most values of a function. Valid code can make many more than it has operators: each local in each of many
+/// nested loops.
 const MAX_VALUES: usize = 4 << 20;
 
 impl<'f, 'a> Translator<'f, 'a> {

@@ -1,27 +1,29 @@
 //! WebAssembly functions to machine code, with Cranelift, one function at a time.
 //!
-//! In goes a validated function of a module ([`Request`]), out come position-independent bytes without relocations, the rows
-//! of instructions that trap, and a map from code to wasm offsets ([`Compiled`]). The crate owns no executable memory, starts
-//! no threads and knows no instance: the code gets everything from its context, so that all instances of a module share it.
-//! The engine's tiering installs what comes out here. Its invariant: compiling a validated function never panics, and the
-//! code reads and writes nothing but what the contexts of `crescendo_abi` lead to.
+//! In goes a validated function of a module ([`Request`]), out come position-independent bytes without
+//! relocations, the rows of instructions that trap, and a map from code to wasm offsets ([`Compiled`]). The
+//! crate owns no executable memory, starts no threads and knows no instance: the code gets everything from
+//! its context, so that all instances of a module share it. The engine's tiering installs what comes out
+//! here. Its invariant: compiling a validated function never panics, and the code reads and writes nothing
+//! but what the contexts of `crescendo_abi` lead to.
 //!
 //! | type | what |
 //! |---|---|
 //! | [`Compiler`], [`CompilerOptions`], [`Support`] | Cranelift for this machine, and what the code calls |
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
 //! | [`Compiled`], [`Trap`], [`Location`] | machine code and what is known of its instructions |
-//! | [`Thunks`], [`Thunk`] | the ways between native code, the interpreter and the host, one set a signature |
+//! | [`Thunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
 //! | [`Scratch`] | reused buffers |
 //! | [`CompileError`] | why a function was not compiled |
 //!
 //! # Native calls
 //!
-//! A native function has Cranelift's `tail` convention: `(record, context, params…) -> results…`, where `record` is the
-//! callee's entry record and references are 64-bit integers. Results beyond the registers that return values
-//! ([`results_in_memory`]) go through memory, all of them: a pointer to their slots follows the context as a third parameter
-//! and nothing is returned. Cranelift's own way, a hidden first parameter, would move the record and the context to other
-//! registers, where the stubs of functions that are not compiled do not look for them.
+//! A native function has Cranelift's `tail` convention: `(record, context, params…) -> results…`, where
+//! `record` is the callee's entry record and references are 64-bit integers. Results beyond the registers
+//! that return values ([`results_in_memory`]) go through memory, all of them: a pointer to their slots
+//! follows the context as a third parameter and nothing is returned. Cranelift's own way, a hidden first
+//! parameter, would move the record and the context to other registers, where the stubs of functions that are
+//! not compiled do not look for them.
 //!
 //! | glossary | |
 //! |---|---|

@@ -1,8 +1,8 @@
 //! Loads and stores.
 //!
-//! In the guarded variant an access is an instruction that faults outside the memory: every address that the guest can form
-//! lies in address space that the memory has reserved. In the checked variant the end of the access is compared with the
-//! memory's size, and a mispredicted comparison cannot lead outside.
+//! In the guarded variant an access is an instruction that faults outside the memory: every address that the
+//! guest can form lies in address space that the memory has reserved. In the checked variant the end of the
+//! access is compared with the memory's size, and a mispredicted comparison cannot lead outside.
 
 use crate::error::Step;
 use crate::flags::{self, Region};
@@ -15,10 +15,12 @@ use crescendo_semantics::lower::{Emit, lower_load, lower_store};
 use crescendo_semantics::{Kind, Op};
 use wasmparser::{MemArg, MemArgTarget, Operator};
 
-/// The first of the codes that instructions with accesses carry. Cranelift joins a load with the operator that uses its
-/// value, whose offset the joint instruction then has; which access it is, is seen from the code.
+/// The first of the codes that instructions with accesses carry. Cranelift joins a load with the operator
+/// that uses its value, whose offset the joint instruction then has; which access it is, is seen from the
+/// code.
 const FIRST_ACCESS_CODE: u8 = 32;
-/// Number of these codes, which the accesses of a function use in turn. Cranelift's own codes come behind them.
+/// Number of these codes, which the accesses of a function use in turn. Cranelift's own codes come behind
+/// them.
 const ACCESS_CODES: u8 = 200;
 const _: () = {
     assert!(FIRST_ACCESS_CODE as usize > TrapCode::ALL.len());
@@ -31,9 +33,9 @@ fn access_code(code: ClifTrapCode) -> Option<usize> {
     (code < ACCESS_CODES).then_some(usize::from(code))
 }
 
-/// The offset of the access that an instruction with this code makes, when the instruction itself, or known code before it,
-/// belongs to the operator at `offset`: of the accesses with this code the one that is nearest to the operator, counted in
-/// accesses. `None` when it is no access.
+/// The offset of the access that an instruction with this code makes, when the instruction itself, or known
+/// code before it, belongs to the operator at `offset`: of the accesses with this code the one that is
+/// nearest to the operator, counted in accesses. `None` when it is no access.
 pub(crate) fn access_offset(accesses: &[u32], code: ClifTrapCode, offset: u32) -> Option<u32> {
     let (code, codes) = (access_code(code)?, usize::from(ACCESS_CODES));
     let count = accesses.partition_point(|access| *access <= offset);

@@ -1,7 +1,7 @@
 //! The operand stack.
 //!
-//! Operands are values, or variables where different ways lead to different values (`osr.rs`). A comparison's result stays the
-//! condition that it is (`i8`) until somebody needs the integer.
+//! Operands are values, or variables where different ways lead to different values (`osr.rs`). A comparison's
+//! result stays the condition that it is (`i8`) until somebody needs the integer.
 
 use crate::error::Step;
 use crate::function::{Operand, Translator};

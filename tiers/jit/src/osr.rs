@@ -1,11 +1,13 @@
 //! Taking over an interpreted frame at a loop header.
 //!
-//! The whole body is translated, from a block that nothing leads to; the entry block leads to the target loop's header
-//! instead. What comes before the loop and no outer loop repeats is dead, and Cranelift removes it.
+//! The whole body is translated, from a block that nothing leads to; the entry block leads to the target
+//! loop's header instead. What comes before the loop and no outer loop repeats is dead, and Cranelift removes
+//! it.
 //!
-//! The target's header thus has a second way in, on which the operators that pushed the operands below the loop have not
-//! run. So, up to the target, operands below an open block become variables: defined where the block opens and, for those
-//! below the target, in the entry block by a load from their canonical slots. The frontend merges the two wherever they meet.
+//! The target's header thus has a second way in, on which the operators that pushed the operands below the
+//! loop have not run. So, up to the target, operands below an open block become variables: defined where the
+//! block opens and, for those below the target, in the entry block by a load from their canonical slots. The
+//! frontend merges the two wherever they meet.
 
 use crate::error::Step;
 use crate::flags::{self, Region};
@@ -30,8 +32,8 @@ pub(crate) struct Takeover {
     pub(crate) reached: bool,
 }
 
-/// The byte offset of a slot. Frames have less than 2 GiB: there are at most 50,000 locals, and fewer operands than bytes in
-/// a body.
+/// The byte offset of a slot. Frames have less than 2 GiB: there are at most 50,000 locals, and fewer
+/// operands than bytes in a body.
 pub(crate) fn slot_offset(slot: u32) -> i32 {
     (slot as usize * SLOT_SIZE) as i32
 }

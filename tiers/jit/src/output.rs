@@ -23,15 +23,16 @@ pub struct Trap {
 pub struct Location {
     /// Byte offset in the code; the location holds from there until the next.
     pub offset: u32,
-    /// Byte offset of the operator in the module. Prologues have the start of the function's body, or the loop that they
-    /// enter.
+    /// Byte offset of the operator in the module. Prologues have the start of the function's body, or the
+    /// loop that they enter.
     pub wasm: u32,
 }
 
 /// A compiled function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// The machine code, constants included: position-independent, without relocations. It is entered at its start.
+    /// The machine code, constants included: position-independent, without relocations. It is entered at its
+    /// start.
     pub code: Vec<u8>,
     /// What the code's address has to be a multiple of, in bytes.
     pub alignment: u32,
@@ -112,8 +113,8 @@ pub(crate) fn collect(
     })
 }
 
-/// Gives single instructions another location: a load that was joined with the operator that uses its value, the prologue's
-/// trap.
+/// Gives single instructions another location: a load that was joined with the operator that uses its value,
+/// the prologue's trap.
 fn correct(locations: &mut Vec<Location>, corrections: &[(Location, u32)]) {
     if corrections.is_empty() {
         return;

@@ -1,7 +1,7 @@
 //! Signatures of everything that native code calls or that calls it.
 //!
-//! The convention of native functions is on the crate's page. Context parameters have Cranelift's purpose `VMContext`, which
-//! is how prologues find the stack limit.
+//! The convention of native functions is on the crate's page. Context parameters have Cranelift's purpose
+//! `VMContext`, which is how prologues find the stack limit.
 
 use crate::error::{Step, invalid};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type, types};
@@ -9,11 +9,12 @@ use cranelift_codegen::isa::CallConv;
 use crescendo_abi::regs::{FLOAT_ARGS, INT_ARGS};
 use crescendo_module::{FuncType, ValType};
 
-/// Results of one kind (integers with references, floats) that come back in registers, on every instruction set.
+/// Results of one kind (integers with references, floats) that come back in registers, on every instruction
+/// set.
 const REGISTER_RESULTS: usize = 8;
 
-/// Whether the results of native functions of this type go through memory: a pointer to their slots, 8 bytes each, follows
-/// the context.
+/// Whether the results of native functions of this type go through memory: a pointer to their slots, 8 bytes
+/// each, follows the context.
 pub fn results_in_memory(ty: &FuncType) -> bool {
     let floats = ty.results().iter().filter(|ty| matches!(ty, ValType::F32 | ValType::F64)).count();
     floats > REGISTER_RESULTS || ty.results().len() - floats > REGISTER_RESULTS
@@ -72,8 +73,8 @@ pub(crate) fn native(ty: &FuncType) -> Step<Signature> {
     Ok(signature)
 }
 
-/// A native function entered with its arguments in slots: `(record, context, fp) -> results…`. The pointer to results in
-/// memory comes last.
+/// A native function entered with its arguments in slots: `(record, context, fp) -> results…`. The pointer to
+/// results in memory comes last.
 pub(crate) fn slots_entry(ty: &FuncType) -> Step<Signature> {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([word(), context(), word()]);

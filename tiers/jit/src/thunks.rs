@@ -1,8 +1,9 @@
 //! The ways between native code, the interpreter and the host, one set for a signature.
 //!
-//! Thunks move arguments and results between registers and slots of the value stack, keep the chain of transitions and the
-//! top of the value stack, and keep the interpreter's context in the pinned register. They have frames, so that walkers that
-//! follow frame pointers pass through them. Signatures with results in memory: see the crate's page.
+//! Thunks move arguments and results between registers and slots of the value stack, keep the chain of
+//! transitions and the top of the value stack, and keep the interpreter's context in the pinned register.
+//! They have frames, so that walkers that follow frame pointers pass through them. Signatures with results in
+//! memory: see the crate's page.
 
 use crate::compiler::{Scratch, Support};
 use crate::error::{CompileError, Step};
@@ -36,12 +37,13 @@ pub struct Thunk {
     pub alignment: u32,
 }
 
-/// The thunks of a signature; all have the `tail` convention. Native functions are `(record, context, params…) -> results…`.
+/// The thunks of a signature; all have the `tail` convention. Native functions are `(record, context,
+/// params…) -> results…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thunks {
-    /// From the interpreter to a native function:
-    /// `(record, context, fp, return_ip, caller_fp, caller_context) -> 0`. Arguments lie in the slots from `fp` on, and so do
-    /// the results afterwards. The caller's context is in the pinned register when it returns.
+    /// From the interpreter to a native function: `(record, context, fp, return_ip, caller_fp,
+    /// caller_context) -> 0`. Arguments lie in the slots from `fp` on, and so do the results afterwards. The
+    /// caller's context is in the pinned register when it returns.
     pub enter: Thunk,
     /// A native function entered with its arguments in slots: `(record, context, fp) -> results…`.
     pub tail: Thunk,
@@ -196,8 +198,8 @@ impl<'f> Builder<'f> {
 
     /// Runs the interpreter from the record's entry until its base frame ends, and gives the status.
     ///
-    /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception is one after which
-    /// Cranelift expects nothing in registers; none is ever thrown.
+    /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception
+    /// is one after which Cranelift expects nothing in registers; none is ever thrown.
     fn run_interpreter(&mut self, record: Value, context: Value, fp: Value) -> Value {
         let entry = self.load(record, VmFuncRef::ENTRY);
         let memory = self.load(context, VmContext::MEMORIES);

@@ -1,5 +1,6 @@
-//! Functions that no one writes by hand: compiled, or refused with a limit, but never a panic. Cranelift takes more than
-//! linear time for some of them, and its verifier more than that, which bounds the sizes here.
+//! Functions that no one writes by hand: compiled, or refused with a limit, but never a panic. Cranelift
+//! takes more than linear time for some of them, and its verifier more than that, which bounds the sizes
+//! here.
 
 use super::setup::{Bench, Module};
 use crate::{CompileError, Entry};
@@ -64,8 +65,8 @@ fn wide_tables_of_branches() {
     compile(&format!("(param i32) block block local.get 0 br_table {targets} end end"));
     let results = "(result i32 i32 i32)";
     compile(&format!(
-        "(param i32) {results} block {results} block {results} i32.const 1 i32.const 2 i32.const 3 local.get 0 \
-         br_table {targets} end end"
+        "(param i32) {results} block {results} block {results} i32.const 1 i32.const 2 i32.const 3 \
+         local.get 0 br_table {targets} end end"
     ));
 }
 
