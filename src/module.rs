@@ -18,7 +18,9 @@ use std::fmt;
 use std::fs::File;
 use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+#[cfg(feature = "cranelift")]
+use std::sync::Weak;
 
 /// A valid module, from which instances are made. Cheap to clone: clones are the same module.
 ///
@@ -60,8 +62,10 @@ impl Drop for ModuleInner {
 }
 
 /// A module that may be gone.
+#[cfg(feature = "cranelift")]
 pub(crate) struct WeakModule(Weak<ModuleInner>);
 
+#[cfg(feature = "cranelift")]
 impl WeakModule {
     pub(crate) fn upgrade(&self) -> Option<Module> {
         self.0.upgrade().map(|inner| Module { inner })
@@ -269,6 +273,7 @@ impl Module {
         Arc::as_ptr(&self.inner).addr()
     }
 
+    #[cfg(feature = "cranelift")]
     pub(crate) fn downgrade(&self) -> WeakModule {
         WeakModule(Arc::downgrade(&self.inner))
     }

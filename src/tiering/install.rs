@@ -27,13 +27,23 @@ impl Entries {
     ///
     /// The record is alive.
     unsafe fn write(self, record: *mut VmFuncRef) {
-        // SAFETY: the caller's promise; the field is an aligned pointer, and whoever else writes it does so atomically.
-        let native = unsafe { AtomicPtr::from_ptr((&raw mut (*record).native).cast()) };
+        // SAFETY: the caller's promise; both fields are pointers.
+        let native = unsafe { word(record, VmFuncRef::NATIVE) };
         native.store(self.native.cast_mut(), Ordering::Release);
         // SAFETY: as above.
-        let entry = unsafe { AtomicPtr::from_ptr((&raw mut (*record).entry).cast()) };
+        let entry = unsafe { word(record, VmFuncRef::ENTRY) };
         entry.store(self.interpreter.cast_mut(), Ordering::Release);
     }
+}
+
+/// A pointer in a record that guests read at any time.
+///
+/// # Safety
+///
+/// The record is alive for `'a`, and there is a pointer at the offset.
+unsafe fn word<'a>(record: *mut VmFuncRef, offset: i32) -> &'a AtomicPtr<u8> {
+    // SAFETY: the caller's promise; records are aligned, and whoever writes these fields does so atomically.
+    unsafe { AtomicPtr::from_ptr(record.wrapping_byte_add(offset as usize).cast()) }
 }
 
 /// The entries of a function that is interpreted.

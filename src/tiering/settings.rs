@@ -144,7 +144,10 @@ impl Tiering {
     pub(crate) fn counts(&self) -> bool {
         matches!(self.mode, TieringMode::Dynamic | TieringMode::Synchronous)
     }
+}
 
+#[cfg(feature = "cranelift")]
+impl Tiering {
     /// Whether a function of this index and size may be compiled.
     pub(crate) fn allows(&self, func_index: u32, body_bytes: usize) -> bool {
         body_bytes <= self.max_function_bytes as usize

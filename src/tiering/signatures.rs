@@ -4,7 +4,7 @@
 //! it keeps the id's owner alive, so that the id cannot come to mean another signature. Thunks live as long as the engine and
 //! are never freed one by one, which is what cranelift-jit is made for.
 
-use crate::error::{Result, bug};
+use crate::error::{Error, Result, bug};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module as _, default_libcall_names};
 use crescendo_code::Reservation;
@@ -87,7 +87,7 @@ impl Signatures {
             return Err(crate::error::limit!("{MOST_TYPES} function types have thunks, and no more can"));
         }
         let Some(handle) = types.retain(ty) else { return Err(bug!("type {index} is not registered")) };
-        let thunks = compiler.thunks(scratch, handle.func_type()).map_err(crate::Error::host)?;
+        let thunks = compiler.thunks(scratch, handle.func_type()).map_err(Error::host)?;
         let linker = match &mut sets.linker {
             Some(linker) => linker,
             none => none.insert(new_linker()?),
@@ -120,29 +120,25 @@ impl Drop for Signatures {
 }
 
 fn new_linker() -> Result<JITModule> {
-    let builder = JITBuilder::new(default_libcall_names()).map_err(crate::Error::msg)?;
+    let builder = JITBuilder::new(default_libcall_names()).map_err(Error::msg)?;
     Ok(JITModule::new(builder))
 }
 
 /// Copies thunks into executable memory.
-fn link<'a, const N: usize>(linker: &mut JITModule, thunks: [&'a Thunk; N]) -> Result<[*const u8; N]> {
+fn link<const N: usize>(linker: &mut JITModule, thunks: [&Thunk; N]) -> Result<[*const u8; N]> {
     // cranelift-jit panics when the operating system refuses to make pages executable.
-    let linked =
-        catch_unwind(AssertUnwindSafe(|| -> std::result::Result<_, cranelift_module::ModuleError> {
-            let signature = linker.make_signature();
-            let mut ids = Vec::with_capacity(N);
-            for thunk in thunks {
-                let id = linker.declare_anonymous_function(&signature)?;
-                linker.define_function_bytes(id, u64::from(thunk.alignment.max(16)), &thunk.code, &[])?;
-                ids.push(id);
-            }
-            linker.finalize_definitions()?;
-            Ok(ids.into_iter().map(|id| linker.get_finalized_function(id)).collect::<Vec<_>>())
-        }));
-    let addresses = match linked {
-        Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(crate::Error::host(error)),
-        Err(_) => return Err(crate::Error::msg("the system refuses executable memory")),
-    };
+    let linked = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<*const u8>> {
+        let signature = linker.make_signature();
+        let mut ids = Vec::with_capacity(N);
+        for thunk in thunks {
+            let id = linker.declare_anonymous_function(&signature).map_err(Error::host)?;
+            let alignment = u64::from(thunk.alignment.max(16));
+            linker.define_function_bytes(id, alignment, &thunk.code, &[]).map_err(Error::host)?;
+            ids.push(id);
+        }
+        linker.finalize_definitions().map_err(Error::host)?;
+        Ok(ids.into_iter().map(|id| linker.get_finalized_function(id)).collect())
+    }));
+    let addresses = linked.unwrap_or_else(|_| Err(Error::msg("the system refuses executable memory")))?;
     addresses.try_into().map_err(|_| bug!("a thunk was not linked"))
 }

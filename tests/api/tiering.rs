@@ -160,7 +160,8 @@ const CHAIN: &str = r#"
 
 #[test]
 fn backtraces_through_mixed_frames_are_those_of_the_interpreter() {
-    let run = |engine: &Engine| -> Vec<(TrapCode, Vec<(u32, Option<usize>)>)> {
+    type Trapped = (TrapCode, Vec<(u32, Option<usize>)>);
+    let run = |engine: &Engine| -> Vec<Trapped> {
         let mut linker = Linker::<Option<Func>>::new(engine);
         linker
             .func_wrap("", "host", |mut caller: crescendo::Caller<'_, Option<Func>>, a: i32, b: i32| {

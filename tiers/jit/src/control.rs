@@ -3,7 +3,7 @@
 //! What is reachable, and where runs of fuel start, is decided exactly as the interpreter's translator does
 //! it: remaining fuel is the same in all tiers.
 
-use crate::error::Step;
+use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
 use crate::function::{ControlFrame, FrameKind, Translator, Types};
 use crate::osr::slot_offset;
@@ -11,6 +11,9 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value, types};
 use crescendo_abi::ExitStatus;
 use wasmparser::{BlockType, BrTable};
+
+/// Loops inside each other: Cranelift's time grows with the square of their number, and 3,000 take it more than a minute.
+const MAX_LOOP_DEPTH: usize = 400;
 
 impl Translator<'_, '_> {
     pub(crate) fn push_frame(
@@ -58,6 +61,12 @@ impl Translator<'_, '_> {
         self.truncate(height);
         self.push_block_params(header);
         self.push_frame(FrameKind::Loop, params, results, Some(header))?;
+        let frames = &self.buffers.frames;
+        if frames.len() > MAX_LOOP_DEPTH
+            && frames.iter().filter(|frame| frame.kind == FrameKind::Loop).count() > MAX_LOOP_DEPTH
+        {
+            return Err(CompileError::TooLarge { limit: "nested loops" });
+        }
         self.check_epoch();
         self.start_run();
         Ok(())
