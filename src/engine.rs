@@ -69,6 +69,12 @@ impl Engine {
         Engine { inner: Arc::new(EngineInner { config, types, scratch, tiering, epoch }) }
     }
 
+    /// Whether the engine compiles what is hot: in all modes but [`crate::TieringMode::InterpreterOnly`], on machines that the
+    /// compiler supports, in builds with the feature `cranelift`.
+    pub fn compiles(&self) -> bool {
+        self.tiering().is_some()
+    }
+
     /// Begins the next epoch: guests whose store's deadline is reached are interrupted soon, if
     /// [`Config::epoch_interruption`] is on. May be called from any thread and from signal handlers; takes a nanosecond.
     pub fn increment_epoch(&self) {

@@ -32,14 +32,13 @@ pub(crate) struct EngineTiering {
 const FREED_PART: usize = 8;
 
 impl EngineTiering {
-    /// The tiering of an engine with these settings; `None` when it only interprets, as it must where the system refuses
-    /// executable memory.
+    /// The tiering of an engine with these settings; `None` when it only interprets. Executable memory is not asked for before
+    /// something is hot; where the system refuses it, everything stays interpreted.
     pub(crate) fn new(config: &Config) -> Option<EngineTiering> {
         let settings = config.tiering.clone();
         if settings.mode == TieringMode::InterpreterOnly || !cfg!(target_arch = "x86_64") {
             return None;
         }
-        crescendo_code::ensure_native_memory().ok()?;
         let support = crescendo_interp::native_support();
         let address = |pointer: *const u8| pointer.expose_provenance();
         let support = Support {

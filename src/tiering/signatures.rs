@@ -14,7 +14,7 @@ use crescendo_module::{TypeHandle, TypeId, TypeRegistry};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Canonical ids below this can have thunks; functions of other types are not compiled.
 const MOST_TYPES: usize = 1 << 20;
@@ -23,13 +23,10 @@ const MOST_TYPES: usize = 1 << 20;
 pub(crate) struct Signatures {
     /// Thunks to interpreted functions by type id, then thunks to host functions by type id.
     tables: Reservation,
-    sets: Mutex<Sets>,
-}
-
-#[derive(Default)]
-struct Sets {
-    linker: Option<JITModule>,
-    by_type: HashMap<TypeId, Set>,
+    /// Held while thunks are made. Guests never wait for it.
+    linker: Mutex<Option<JITModule>>,
+    /// Held for a look only.
+    sets: Mutex<HashMap<TypeId, Set>>,
 }
 
 struct Set {
@@ -47,7 +44,7 @@ impl Signatures {
     pub(crate) fn new() -> Result<Signatures> {
         let mut tables = Reservation::reserve(2 * MOST_TYPES * size_of::<usize>())?;
         tables.commit(0..tables.len())?;
-        Ok(Signatures { tables, sets: Mutex::default() })
+        Ok(Signatures { tables, linker: Mutex::default(), sets: Mutex::default() })
     }
 
     /// The table of thunks to interpreted functions.
@@ -62,8 +59,11 @@ impl Signatures {
 
     /// The entry cell of compiled functions of a type that [`Signatures::ensure`] has seen.
     pub(crate) fn entry(&self, ty: TypeId) -> Option<*const u8> {
-        let sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.by_type.get(&ty).map(|set| set.entry.entry())
+        self.sets().get(&ty).map(|set| set.entry.entry())
+    }
+
+    fn sets(&self) -> MutexGuard<'_, HashMap<TypeId, Set>> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the thunks of a type if they do not exist.
@@ -78,8 +78,11 @@ impl Signatures {
         compiler: &Compiler,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if sets.by_type.contains_key(&ty) {
+        if self.sets().contains_key(&ty) {
+            return Ok(());
+        }
+        let mut linker = self.linker.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.sets().contains_key(&ty) {
             return Ok(());
         }
         let index = ty.as_u32() as usize;
@@ -88,7 +91,7 @@ impl Signatures {
         }
         let Some(handle) = types.retain(ty) else { return Err(bug!("type {index} is not registered")) };
         let thunks = compiler.thunks(scratch, handle.func_type()).map_err(Error::host)?;
-        let linker = match &mut sets.linker {
+        let linker = match &mut *linker {
             Some(linker) => linker,
             none => none.insert(new_linker()?),
         };
@@ -97,7 +100,7 @@ impl Signatures {
         let entry = NativeEntry::new(enter, tail);
         self.cell(index).store(to_interpreter.cast_mut(), Ordering::Release);
         self.cell(MOST_TYPES + index).store(to_host.cast_mut(), Ordering::Release);
-        sets.by_type.insert(ty, Set { entry, _ty: handle });
+        self.sets().insert(ty, Set { entry, _ty: handle });
         Ok(())
     }
 
@@ -111,8 +114,8 @@ impl Signatures {
 
 impl Drop for Signatures {
     fn drop(&mut self) {
-        let sets = self.sets.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(linker) = sets.linker.take() {
+        let linker = self.linker.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = linker.take() {
             // SAFETY: the engine is dropped, and with it every store: nobody runs its thunks, or will.
             unsafe { linker.free_memory() };
         }

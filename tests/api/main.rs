@@ -9,6 +9,7 @@ mod instantiation;
 mod limits;
 mod linker;
 mod modules;
+mod refused;
 mod setup;
 mod sharing;
 mod stack;

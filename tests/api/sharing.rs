@@ -55,7 +55,7 @@ fn both<T>(store: &mut Store<T>) -> (Instance, Instance) {
 }
 
 #[test]
-fn imports_of_all_kinds_are_shared() {
+pub fn imports_of_all_kinds_are_shared() {
     for (mode, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let (provider, user) = both(&mut store);

@@ -31,7 +31,7 @@ fn code(error: crescendo::Error) -> TrapCode {
 }
 
 #[test]
-fn endless_recursion_is_a_trap() {
+pub fn endless_recursion_is_a_trap() {
     for (mode, engine) in engines() {
         let mut store = Store::new(&engine, ());
         let instance = instance(&mut store, &text(1));

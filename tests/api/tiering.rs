@@ -26,7 +26,7 @@ fn code(error: &Error) -> TrapCode {
 }
 
 #[test]
-fn mutual_tail_calls_take_constant_stack_in_every_mix() {
+pub fn mutual_tail_calls_take_constant_stack_in_every_mix() {
     let text = r#"
         (module
             (type $f (func (param i32 i64 f64) (result i64)))
@@ -104,7 +104,7 @@ fn tail_calls_with_more_parameters_than_registers_and_across_instances() {
 }
 
 #[test]
-fn deep_mutual_recursion_ends_in_a_trap_in_every_mix() {
+pub fn deep_mutual_recursion_ends_in_a_trap_in_every_mix() {
     let text = r#"
         (module
             (func $even (export "even") (param i32) (result i32)
@@ -159,7 +159,7 @@ const CHAIN: &str = r#"
 "#;
 
 #[test]
-fn backtraces_through_mixed_frames_are_those_of_the_interpreter() {
+pub fn backtraces_through_mixed_frames_are_those_of_the_interpreter() {
     type Trapped = (TrapCode, Vec<(u32, Option<usize>)>);
     let run = |engine: &Engine| -> Vec<Trapped> {
         let mut linker = Linker::<Option<Func>>::new(engine);
@@ -228,7 +228,7 @@ const LOOPS: &str = r#"
 "#;
 
 #[test]
-fn loops_in_loops_are_taken_over_in_the_middle() {
+pub fn loops_in_loops_are_taken_over_in_the_middle() {
     let run = |engine: &Engine, n: i32| {
         let mut store = Store::new(engine, ());
         let instance = instance(&mut store, LOOPS);
@@ -274,7 +274,7 @@ fn taken_over_frames_tail_call_and_trap() {
 }
 
 #[test]
-fn a_deadline_ends_guests_in_every_mode() {
+pub fn a_deadline_ends_guests_in_every_mode() {
     let text = r#"
         (module
             (func (export "loop") (loop $l (br $l)))
@@ -424,5 +424,26 @@ fn a_panic_of_the_host_unwinds_through_native_code() {
             let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.call(&mut store, 42)));
             assert_eq!(panic.unwrap_err().downcast_ref::<i32>(), Some(&42), "{mode}");
         }
+    }
+}
+
+/// For a process in which the system refuses executable memory.
+pub fn interpreted_where_code_is_refused() {
+    for mode in [TieringMode::Synchronous, TieringMode::Dynamic, TieringMode::Eager] {
+        let engine = engine(at_once(mode));
+        let mut store = Store::new(&engine, ());
+        let module = module(&engine, LOOPS);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let run = instance.get_typed_func::<i32, (i64, f64)>(&store, "run").unwrap();
+        assert!(run.call(&mut store, 100).unwrap().0 > 0);
+        let report = module.tiering_report();
+        let [function] = &report.functions[..] else { panic!("{report}") };
+        assert!(function.code_bytes == 0, "{report}");
+        let refused = |state: &str| state.starts_with("refused");
+        let all = function.loops.iter().all(|entry| refused(&entry.state));
+        // In the background it may take until after the call.
+        assert!(
+            mode == TieringMode::Dynamic || all && (refused(&function.state) || !function.loops.is_empty())
+        );
     }
 }

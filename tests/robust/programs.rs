@@ -8,6 +8,7 @@ use crate::differential::generator::{self, Options};
 use crate::differential::ours::{self, Modes};
 use crate::differential::{FUEL, LITTLE_FUEL, Script, Verdict, check, peer, smith};
 use crate::{in_parallel, iterations};
+use crescendo::Engine;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +23,19 @@ struct Tally {
     compared: AtomicUsize,
     returned: AtomicUsize,
     different: Mutex<Vec<String>>,
+}
+
+/// The modes for one of many cases: those that interpret, and some of those that compile, which cost most of the time; each has
+/// its turn.
+fn modes_of_case(all: &Modes, case: u64) -> Modes {
+    let pick = |modes: &[(&'static str, Engine)], count: usize| {
+        let compiles = |(_, engine): &&(&'static str, Engine)| engine.compiles();
+        let (compiled, mut picked): (Vec<_>, Vec<_>) = modes.iter().partition(compiles);
+        let turns = compiled.iter().cycle().skip(case as usize % compiled.len());
+        picked.extend(turns.step_by(compiled.len() / 2 + 1).take(count));
+        picked.into_iter().cloned().collect()
+    };
+    Modes { fueled: pick(&all.fueled, 2), unfueled: pick(&all.unfueled, 1) }
 }
 
 impl Tally {
@@ -41,7 +55,7 @@ impl Tally {
             .unwrap_or_else(|error| panic!("{name}: the module is valid: {error}"));
         let run = |script: &Script| peer::run(&self.wasmi, script);
         let peers: &[crate::differential::Peer<'_>] = if with_wasmi { &[("wasmi", &run)] } else { &[] };
-        match check(&self.modes, &script, peers) {
+        match check(&modes_of_case(&self.modes, seed), &script, peers) {
             Verdict::Same { returned, .. } => {
                 self.compared.fetch_add(1, Ordering::Relaxed);
                 self.returned.fetch_add(returned, Ordering::Relaxed);

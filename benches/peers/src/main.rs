@@ -1,6 +1,6 @@
-//! Runs the same modules in this engine and in Wasmi, side by side in one process, and compares speed, output and memory.
+//! Runs the same modules in this engine and in Wasmi, or with `--native` in Wasmtime, side by side in one process, and compares speed, output and memory.
 //!
-//! `peers [--repetitions N] [--no-loading] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts
+//! `peers [--repetitions N] [--no-loading] [--native] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts
 //! of names of cases. Ends with 1 when the engines differ in a result, in what a program prints, or in a byte of the final memory.
 //!
 //! | module | what |
@@ -19,19 +19,25 @@ mod measure;
 mod report;
 mod wasi;
 
-use engines::crescendo::Crescendo;
+use engines::crescendo::{Crescendo, Tiered};
 use engines::wasmi::Wasmi;
+use engines::wasmtime::Wasmtime;
 use measure::Comparison;
 use std::process::ExitCode;
 
 /// Errors end the program with their message.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-const USAGE: &str = "peers [--repetitions N] [--no-loading] [FILTER…]";
+const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [FILTER…]";
+
+/// Runs before compiled code is measured: by then all that is hot is compiled.
+const WARM_UP: usize = 4;
 
 struct Options {
     repetitions: usize,
     loading: bool,
+    /// Compiled code is compared, instead of interpreters.
+    native: bool,
     filters: Vec<String>,
 }
 
@@ -50,13 +56,14 @@ fn main() -> ExitCode {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { repetitions: 11, loading: true, filters: Vec::new() };
+    let mut options = Options { repetitions: 11, loading: true, native: false, filters: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--repetitions" => {
                 let number = args.next().and_then(|number| number.parse().ok());
                 options.repetitions = number.filter(|number| *number > 0).ok_or(USAGE)?;
             }
+            "--native" => (options.native, options.loading) = (true, false),
             "--no-loading" => options.loading = false,
             _ if arg.starts_with('-') => return Err(USAGE.into()),
             _ => options.filters.push(arg),
@@ -76,14 +83,19 @@ fn run(options: &Options) -> Result<bool> {
     let compare = |cases: &[cases::Case]| -> Result<Vec<Comparison>> {
         let compare = |case: &cases::Case| {
             eprintln!("running {}", case.name);
-            measure::compare::<Wasmi, Crescendo>(case, options.repetitions)
+            if options.native {
+                measure::compare::<Wasmtime, Tiered>(case, options.repetitions, WARM_UP)
+            } else {
+                measure::compare::<Wasmi, Crescendo>(case, options.repetitions, 1)
+            }
         };
         cases.iter().map(compare).collect()
     };
+    let peer = if options.native { "wasmtime" } else { "wasmi" };
     let kernel_results = compare(&kernels)?;
-    report::comparisons("kernel", &kernel_results);
+    report::comparisons("kernel", peer, &kernel_results);
     let program_results = compare(&programs)?;
-    report::comparisons("program", &program_results);
+    report::comparisons("program", peer, &program_results);
     let all = || kernel_results.iter().chain(&program_results);
     println!("Geometric mean of all: {:.2}.\n", measure::geometric_mean(all()));
     if options.loading {

@@ -67,8 +67,8 @@ pub struct Comparison {
     pub difference: Option<&'static str>,
 }
 
-/// Runs a case `repetitions` times in both engines, after one run in each that warms up and is compared.
-pub fn compare<A: Peer, B: Peer>(case: &Case, repetitions: usize) -> Result<Comparison> {
+/// Runs a case `repetitions` times in both engines, after `warm_up` runs in each that are compared and not timed.
+pub fn compare<A: Peer, B: Peer>(case: &Case, repetitions: usize, warm_up: usize) -> Result<Comparison> {
     let within = |engine: &str, error| format!("{} in {engine}: {error}", case.name);
     let first = A::load(&case.wasm).map_err(|error| within(A::NAME, error))?;
     let second = B::load(&case.wasm).map_err(|error| within(B::NAME, error))?;
@@ -84,6 +84,9 @@ pub fn compare<A: Peer, B: Peer>(case: &Case, repetitions: usize) -> Result<Comp
     }
     let memory = found.memory.len();
     drop((expected, found));
+    for _ in 1..warm_up {
+        difference = difference.or(run_first()?.end.difference(&run_second()?.end));
+    }
 
     let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
     for repetition in 0..repetitions {

@@ -11,17 +11,23 @@ const LOCK: &str = include_str!("../Cargo.lock");
 pub fn environment(repetitions: usize) {
     println!("- machine: {}, {} threads", cpu(), threads());
     println!("- load average before the run: {}", load_average());
-    println!("- versions: crescendo {}, wasmi {}, {}", version("crescendo"), version("wasmi"), compiler());
+    println!(
+        "- versions: crescendo {}, wasmi {}, wasmtime {}, {}",
+        version("crescendo"),
+        version("wasmi"),
+        version("wasmtime"),
+        compiler()
+    );
     println!("- repetitions: {repetitions}; numbers are medians (minimum..maximum)");
     println!();
 }
 
-/// Prints a table of comparisons, of wasmi first and this engine second.
-pub fn comparisons(title: &str, comparisons: &[Comparison]) {
+/// Prints a table of comparisons, of a peer first and this engine second.
+pub fn comparisons(title: &str, peer: &str, comparisons: &[Comparison]) {
     if comparisons.is_empty() {
         return;
     }
-    println!("| {title} | wasmi ms | crescendo ms | wasmi / crescendo | result, output, memory |");
+    println!("| {title} | {peer} ms | crescendo ms | {peer} / crescendo | result, output, memory |");
     println!("| --- | ---: | ---: | ---: | --- |");
     for case in comparisons {
         let verdict = match case.difference {

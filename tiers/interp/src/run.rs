@@ -393,7 +393,7 @@ fn halt_cell() -> *const u8 {
 
 /// Calls a wasm function. Its params are in the slots from `fp` on, and so are its results when it returns.
 ///
-/// When it traps or fails, `failed` runs before the run's frames are given up: there, and only there, [`walk`] finds them.
+/// When it traps or fails, `failed` runs before the run's frames are given up: there, and only there, [`crate::walk()`] finds them.
 ///
 /// # Safety
 /// - `record` is the entry record of a wasm function (not of a host function) of the store, and everything that it refers to

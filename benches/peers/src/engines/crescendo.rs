@@ -5,16 +5,24 @@ use crate::Result;
 use crate::cases::{Case, Start};
 use crate::wasi::{self, Exit, World};
 use crescendo::{
-    Caller, Config, Engine, Extern, ExternType, Linker, Module, Store, Val, ValType, Validation,
+    Caller, Config, Engine, Extern, ExternType, Linker, Module, Store, Tiering, TieringMode, Val, ValType,
+    Validation,
 };
 
-/// This engine.
+/// This engine's interpreter.
 pub struct Crescendo;
 
-/// An engine with the settings of all runs.
+/// This engine as it is by default: hot code is compiled while the guest runs.
+pub struct Tiered;
+
+/// An engine that only interprets, with the settings of all runs.
 pub fn engine(validation: Validation) -> Result<Engine> {
+    engine_with(validation, TieringMode::InterpreterOnly)
+}
+
+fn engine_with(validation: Validation, mode: TieringMode) -> Result<Engine> {
     let mut config = Config::new();
-    config.max_wasm_stack(STACK).validation(validation);
+    config.max_wasm_stack(STACK).validation(validation).tiering(Tiering::new(mode));
     Ok(Engine::new(&config)?)
 }
 
@@ -27,6 +35,25 @@ impl Peer for Crescendo {
     }
 
     fn run(module: &Module, case: &Case) -> Result<Outcome> {
+        run(module, case)
+    }
+}
+
+impl Peer for Tiered {
+    const NAME: &str = "crescendo";
+    type Module = Module;
+
+    fn load(wasm: &[u8]) -> Result<Module> {
+        Ok(Module::new(&engine_with(Validation::Eager, TieringMode::Dynamic)?, wasm)?)
+    }
+
+    fn run(module: &Module, case: &Case) -> Result<Outcome> {
+        run(module, case)
+    }
+}
+
+fn run(module: &Module, case: &Case) -> Result<Outcome> {
+    {
         let world = match &case.start {
             Start::Kernel { .. } => World::new(&[], &[]),
             Start::Program { args, stdin, .. } => World::new(&[&[case.name.as_str()], *args].concat(), stdin),

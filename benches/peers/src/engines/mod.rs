@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`crescendo`] | this one |
 //! | [`wasmi`] | Wasmi 2.0 |
+//! | [`wasmtime`] | Wasmtime 48, which compiles everything with Cranelift |
 
 pub mod crescendo;
 pub mod wasmi;
+pub mod wasmtime;
 
 use crate::Result;
 use crate::cases::Case;
