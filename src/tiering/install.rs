@@ -160,7 +160,7 @@ pub(super) fn finish(module: &Module, target: Target, result: crate::Result<Nati
             if matches!(stage, Stage::Interpreted) {
                 function.loops.retain(|entry| entry.index != index);
                 if let (Some(bytecode), Some(tiering)) = (bytecode, module.engine().tiering()) {
-                    bytecode.set_iterations_left(index, tiering.settings().iterations);
+                    bytecode.count_iterations(index, tiering.settings().iterations);
                 }
                 return;
             }
@@ -170,7 +170,7 @@ pub(super) fn finish(module: &Module, target: Target, result: crate::Result<Nati
             }
             // The next iteration finds out.
             match bytecode {
-                Some(bytecode) if ready => bytecode.set_iterations_left(index, 0),
+                Some(bytecode) if ready => bytecode.set_ready(index),
                 Some(bytecode) => bytecode.stop_counting(index),
                 None => {}
             }
@@ -190,7 +190,7 @@ pub(super) fn evict(module: &Module, target: Target) -> Option<NativeCode> {
         let code = function.loops[at].stage.take_code()?;
         function.loops.remove(at);
         if let Some(bytecode) = bytecode {
-            bytecode.set_iterations_left(index, settings.iterations);
+            bytecode.count_iterations(index, settings.iterations);
         }
         return Some(code);
     }

@@ -62,7 +62,7 @@ pub(crate) fn loop_hot(
         bytecode.stop_counting(index);
         return None;
     }
-    if let Some(code) = ready(module, variant, func, bytecode, index) {
+    if let Some(code) = ready(module, variant, func, index) {
         return Some(code);
     }
     let target = {
@@ -75,7 +75,7 @@ pub(crate) fn loop_hot(
             if matches!(entry.stage, Stage::Refused(_)) {
                 bytecode.stop_counting(index);
             } else {
-                bytecode.set_iterations_left(index, NEVER);
+                bytecode.await_code(index);
             }
             return None;
         }
@@ -85,27 +85,21 @@ pub(crate) fn loop_hot(
             return None;
         }
         function.loops.push(LoopEntry { index: chosen, stage: Stage::Queued, entries: 0 });
-        bytecode.set_iterations_left(chosen, NEVER);
+        bytecode.await_code(chosen);
         if chosen != index {
-            bytecode.set_iterations_left(index, settings.iterations.saturating_mul(4).min(NEVER));
+            bytecode.count_iterations(index, settings.iterations.saturating_mul(4).min(NEVER));
         }
         Target { variant, func, at_loop: Some(chosen) }
     };
     start(module, target, LOOPING);
     if settings.mode == TieringMode::Synchronous {
-        return ready(module, variant, func, bytecode, index);
+        return ready(module, variant, func, index);
     }
     None
 }
 
 /// The code that takes frames over at a loop, if it is compiled.
-fn ready(
-    module: &Module,
-    variant: Variant,
-    func: DefinedFuncIdx,
-    bytecode: &Bytecode,
-    index: u32,
-) -> Option<*const u8> {
+fn ready(module: &Module, variant: Variant, func: DefinedFuncIdx, index: u32) -> Option<*const u8> {
     let (code, entries) = {
         let mut state = module.tiering().lock();
         let entry = state.function(variant, func).loop_entry(index)?;
@@ -113,7 +107,6 @@ fn ready(
         entry.entries += 1;
         (code, entry.entries)
     };
-    bytecode.set_iterations_left(index, 0);
     if entries == LOOP_ENTRIES_FOR_CALLS {
         request_calls(module, variant, func, CALLED);
     }

@@ -81,6 +81,10 @@ impl Handler<'_> {
                 self.count_loop();
                 return false;
             }
+            MicroOp::PollLoop => {
+                self.poll_loop();
+                return false;
+            }
             MicroOp::SkipLoop => {
                 self.at += 8;
                 let header = self.operand_u64();

@@ -2,6 +2,7 @@
 
 use crate::control::{CALLER_FP_REG, RECORD_REG, RETURN_IP_REG, RETURN_RECORD_REG};
 use crate::generate::{Handler, trusted};
+use crate::micro::COUNTER_READY;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, StackSlotData, StackSlotKind, Value, types};
 use cranelift_codegen::isa::CallConv;
@@ -81,11 +82,23 @@ impl Handler<'_> {
 
     pub fn count_loop(&mut self) {
         let counter = self.operand_u64();
-        let header = self.operand_u64();
         let out = self.count(counter);
+        self.go_on_if(out);
+    }
+
+    /// As `count_loop`, but only looks whether there is native code.
+    pub fn poll_loop(&mut self) {
+        let counter = self.operand_u64();
+        let ready = self.b.ins().load(types::I32, trusted(), counter, COUNTER_READY);
+        self.go_on_if(ready);
+    }
+
+    /// Goes on to the next cell if the condition is not zero, and back to the loop's header otherwise.
+    fn go_on_if(&mut self, condition: Value) {
+        let header = self.operand_u64();
         let (on, back) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(on);
-        self.b.ins().brif(out, on, &[], back, &[]);
+        self.b.ins().brif(condition, on, &[], back, &[]);
         self.b.switch_to_block(back);
         self.dispatch(header, 0);
         self.b.switch_to_block(on);

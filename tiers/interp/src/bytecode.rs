@@ -1,6 +1,6 @@
 //! The bytecode of one function and its mapping to the module's bytes.
 
-use crate::micro::Root;
+use crate::micro::{COUNTER_READY, MicroOp, Root};
 use crate::table::Handler;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub struct Bytecode {
     /// Byte offset in the module where the function's body starts; the mapping counts from it.
     pub(crate) body_offset: u32,
     /// The function's counter, then those of its loops; none when nothing is counted.
-    pub(crate) counters: Box<[AtomicU32]>,
+    pub(crate) counters: Box<[Counter]>,
     /// Offset of the entry cell that counts.
     pub(crate) counted_entry: Option<u32>,
     pub(crate) loops: Box<[Loop]>,
@@ -36,6 +36,24 @@ pub struct Loop {
     pub parent: Option<u32>,
     /// Offset of the cell that counts; 0 when no branch goes back.
     pub(crate) cell: u32,
+}
+
+/// A counter as handlers see it.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Counter {
+    /// What is left; counted down by guests, not atomically.
+    left: AtomicU32,
+    /// Whether there is native code for the loop; guests only read it.
+    ready: AtomicU32,
+}
+
+const _: () = assert!(std::mem::offset_of!(Counter, ready) == COUNTER_READY as usize);
+
+impl Counter {
+    pub(crate) fn new(left: u32) -> Counter {
+        Counter { left: AtomicU32::new(left), ready: AtomicU32::new(0) }
+    }
 }
 
 /// Bytecode in whole words, so that a handler can be exchanged while other threads run it.
@@ -131,32 +149,55 @@ impl Bytecode {
 
     /// How many calls are left until the function counts as hot.
     pub fn calls_left(&self) -> u32 {
-        self.counters.first().map_or(u32::MAX, |counter| counter.load(Ordering::Relaxed))
+        self.counters.first().map_or(u32::MAX, |counter| counter.left.load(Ordering::Relaxed))
     }
 
     /// How many iterations are left until a loop counts as hot.
     pub fn iterations_left(&self, index: u32) -> u32 {
-        self.counters.get(index as usize + 1).map_or(u32::MAX, |counter| counter.load(Ordering::Relaxed))
+        self.loop_counter(index).map_or(u32::MAX, |counter| counter.left.load(Ordering::Relaxed))
     }
 
     /// Lets the function count as hot after this many calls, from 1 on.
     pub fn set_calls_left(&self, calls: u32) {
         if let Some(counter) = self.counters.first() {
-            counter.store(calls, Ordering::Relaxed);
+            counter.left.store(calls, Ordering::Relaxed);
         }
     }
 
-    /// Lets a loop count as hot after this many iterations, from 0 on.
-    pub fn set_iterations_left(&self, index: u32, iterations: u32) {
-        if let Some(counter) = self.counters.get(index as usize + 1) {
-            counter.store(iterations, Ordering::Relaxed);
+    /// Lets a loop count as hot after this many iterations, from 1 on, also in frames that run now.
+    pub fn count_iterations(&self, index: u32, iterations: u32) {
+        if let Some(counter) = self.loop_counter(index) {
+            counter.left.store(iterations, Ordering::Relaxed);
+            counter.ready.store(0, Ordering::Relaxed);
+            self.set_loop_handler(index, MicroOp::CountLoop);
+        }
+    }
+
+    /// Ends the counting of a loop's iterations until [`Bytecode::set_ready`] says that there is native code.
+    pub fn await_code(&self, index: u32) {
+        self.set_loop_handler(index, MicroOp::PollLoop);
+    }
+
+    /// Lets every frame that comes round a loop ask for native code.
+    pub fn set_ready(&self, index: u32) {
+        if let Some(counter) = self.loop_counter(index) {
+            counter.ready.store(1, Ordering::Relaxed);
+            self.set_loop_handler(index, MicroOp::PollLoop);
         }
     }
 
     /// Ends the counting of a loop's iterations, also in frames that run now.
     pub fn stop_counting(&self, index: u32) {
+        self.set_loop_handler(index, MicroOp::SkipLoop);
+    }
+
+    fn loop_counter(&self, index: u32) -> Option<&Counter> {
+        self.counters.get(index as usize + 1)
+    }
+
+    fn set_loop_handler(&self, index: u32, op: MicroOp) {
         let Some(found) = self.loops.get(index as usize).filter(|found| found.cell != 0) else { return };
-        if let Some(handler) = Handler::single(self.root, crate::micro::MicroOp::SkipLoop) {
+        if let Some(handler) = Handler::single(self.root, op) {
             self.code.set_handler(found.cell as usize, handler);
         }
     }
@@ -173,7 +214,7 @@ impl Bytecode {
 
     /// Bytes that the bytecode and its mapping take.
     pub fn heap_bytes(&self) -> usize {
-        let counters = self.counters.len() * 4 + self.loops.len() * size_of::<Loop>();
+        let counters = self.counters.len() * size_of::<Counter>() + self.loops.len() * size_of::<Loop>();
         self.code.len() + self.map.len() + counters
     }
 

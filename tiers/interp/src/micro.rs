@@ -129,6 +129,8 @@ pub enum MicroOp {
     CountLoop,
     /// A loop's back edge that no longer counts; as long as `CountLoop`.
     SkipLoop,
+    /// A loop's back edge that waits for native code: goes on to the next cell when there is some; as long as `CountLoop`.
+    PollLoop,
     /// Asks for native code that takes over the frame at a loop's header; goes on if there is none.
     LoopHot,
     /// The entry of a compiled function.
@@ -136,6 +138,10 @@ pub enum MicroOp {
     /// As `EnterNative`, for callers of another context.
     EnterNativeCross,
 }
+
+/// Byte offset in a counter: not zero when there is native code to go on with. Guests only read it, so that it cannot get lost
+/// as counts can.
+pub const COUNTER_READY: i32 = 4;
 
 /// The counts of zeroed slots for which [`MicroOp::Enter`] has handlers of its own; a function rounds up.
 pub const ENTER_COUNTS: [u8; 6] = [0, 1, 2, 4, 8, 16];
@@ -226,7 +232,7 @@ impl MicroOp {
             MicroOp::CountEntry => ends(NONE, &[U64, Target]),
             MicroOp::CountEntryCross | MicroOp::EnterNativeCross => ends(NONE, &[]),
             // The counter's address, the loop's header.
-            MicroOp::CountLoop => shape(NONE, &[U64, Target], None),
+            MicroOp::CountLoop | MicroOp::PollLoop => shape(NONE, &[U64, Target], None),
             MicroOp::SkipLoop => ends(NONE, &[U64, Target]),
             // Function, loop, bytes of the frame, own record, return-switch cell.
             MicroOp::LoopHot => shape(NONE, &[U32, U32, U32, Slot, U64], None),
@@ -279,6 +285,7 @@ impl MicroOp {
             MicroOp::LoopHot => tag(26, 13),
             MicroOp::EnterNative => tag(26, 14),
             MicroOp::EnterNativeCross => tag(26, 15),
+            MicroOp::PollLoop => tag(26, 16),
         }
     }
 
@@ -324,7 +331,8 @@ impl MicroOp {
         ]);
         all.extend([MicroOp::Untranslated, MicroOp::UntranslatedCross, MicroOp::HostCall, MicroOp::Epoch]);
         all.extend([MicroOp::CountEntry, MicroOp::CountEntryCross, MicroOp::CountLoop, MicroOp::SkipLoop]);
-        all.extend([MicroOp::LoopHot, MicroOp::EnterNative, MicroOp::EnterNativeCross]);
+        all.extend([MicroOp::PollLoop, MicroOp::LoopHot]);
+        all.extend([MicroOp::EnterNative, MicroOp::EnterNativeCross]);
         all
     }
 
@@ -382,6 +390,7 @@ impl MicroOp {
             MicroOp::CountEntryCross => "count_entry_cross".to_string(),
             MicroOp::CountLoop => "count_loop".to_string(),
             MicroOp::SkipLoop => "skip_loop".to_string(),
+            MicroOp::PollLoop => "poll_loop".to_string(),
             MicroOp::LoopHot => "loop_hot".to_string(),
             MicroOp::EnterNative => "enter_native".to_string(),
             MicroOp::EnterNativeCross => "enter_native_cross".to_string(),

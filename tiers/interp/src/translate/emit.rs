@@ -3,12 +3,11 @@
 use super::function::{Function, Label, UNBOUND};
 use super::region::{Home, Inst, InstId, Source};
 use super::{Step, Stop, TranslateError};
-use crate::bytecode::{Bytecode, Cells};
+use crate::bytecode::{Bytecode, Cells, Counter};
 use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp};
 use crate::table::{Handler, Node};
 use crescendo_abi::SLOT_SIZE;
 use crescendo_semantics::Ty;
-use std::sync::atomic::AtomicU32;
 
 impl Function<'_, '_> {
     /// Writes the entry cell and the entry handler before it.
@@ -321,10 +320,10 @@ impl Function<'_, '_> {
     }
 
     /// The function's counter and those of so many loops.
-    fn new_counters(&self, loops: usize) -> Box<[AtomicU32]> {
+    fn new_counters(&self, loops: usize) -> Box<[Counter]> {
         let Some(counting) = self.options.counting else { return Box::default() };
         let iterations = std::iter::repeat_n(counting.iterations, loops);
-        std::iter::once(counting.calls).chain(iterations).map(AtomicU32::new).collect()
+        std::iter::once(counting.calls).chain(iterations).map(Counter::new).collect()
     }
 }
 
