@@ -1,6 +1,6 @@
 //! `crescendo run`.
 
-use super::{Case, check};
+use super::{Case, check, crescendo, output};
 
 #[test]
 fn programs() {
@@ -243,4 +243,58 @@ fn lazy_validation_finds_errors_when_a_function_is_called() {
             ..Case::default()
         },
     ]);
+}
+
+#[test]
+fn tiers() {
+    for tier in ["interpreter", "eager", "dynamic", "synchronous"] {
+        let args = [
+            "run",
+            "--tier",
+            tier,
+            "--tier-calls",
+            "1",
+            "--tier-report",
+            "--invoke",
+            "add",
+            "math.wat",
+            "1",
+            "2",
+        ];
+        let (code, stdout, stderr) = output(crescendo(&args), "");
+        assert_eq!((code, &*stdout), (Some(0), "3\n"), "{tier}: {stderr}");
+        let state = stderr.lines().find(|line| line.trim_start().starts_with("0 ")).unwrap_or_default();
+        let expected: &[&str] = match tier {
+            "interpreter" => &["interpreted"],
+            "dynamic" => &["interpreted", "queued", "compiled"],
+            _ => &["compiled"],
+        };
+        assert!(expected.iter().any(|expected| state.contains(expected)), "{tier}: {stderr}");
+    }
+}
+
+#[test]
+fn a_profiler_learns_names() {
+    let dir = std::env::temp_dir().join(format!("crescendo-profile-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory for the dump");
+    let module = super::inputs::dir().join("math.wat");
+    let module = module.to_str().expect("its name is text");
+    for form in ["perfmap", "jitdump"] {
+        let args = ["run", "--tier", "eager", "--profile", form, "--invoke", "add", module, "1", "2"];
+        let mut command = crescendo(&args);
+        command.current_dir(&dir).stdout(std::process::Stdio::piped());
+        let child = command.spawn().expect("the command line starts");
+        let id = child.id();
+        let output = child.wait_with_output().expect("the command line ends");
+        assert_eq!(output.stdout, b"3\n", "{form}");
+        let file = match form {
+            "perfmap" => std::path::PathBuf::from(format!("/tmp/perf-{id}.map")),
+            _ => dir.join(format!("jit-{id}.dump")),
+        };
+        let bytes = std::fs::read(&file).expect("the profile was written");
+        std::fs::remove_file(&file).expect("the profile can be removed");
+        assert!(bytes.windows(13).any(|part| part == b"wasm::func[0]"), "{form}: {} bytes", bytes.len());
+        assert!(form != "jitdump" || bytes.starts_with(&0x4a69_5444u32.to_ne_bytes()), "{form}");
+    }
+    std::fs::remove_dir_all(&dir).expect("the directory can be removed");
 }

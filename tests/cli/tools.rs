@@ -1,4 +1,4 @@
-//! `validate`, `wast`, `inspect`, `disas`, and usage.
+//! `validate`, `wast`, `inspect`, `disas`, `compile`, and usage.
 
 use super::{Case, check, crescendo, output};
 
@@ -190,4 +190,32 @@ fn usage() {
     let (code, stdout, _) = output(crescendo(&["run", "--help"]), "");
     assert_eq!(code, Some(0));
     assert!(stdout.contains("--dir <HOST[::GUEST]>"), "{stdout}");
+}
+
+#[test]
+fn compile() {
+    for (args, part) in [
+        (&["compile", "math.wat", "divide"][..], "ret"),
+        (&["compile", "--emit", "clif", "math.wat", "6"], "function"),
+        (&["compile", "--emit", "asm", "--checked", "math.wat"], "ret"),
+    ] {
+        let (code, stdout, stderr) = output(crescendo(args), "");
+        assert_eq!((code, &*stderr), (Some(0), ""), "{args:?}");
+        assert!(stdout.lines().count() > 1 && stdout.contains(part), "{args:?}: {stdout}");
+    }
+    check(&[
+        Case {
+            args: &["compile", "math.wat", "sub"],
+            code: 1,
+            stderr: &["error: no function is called `sub` in the name section"],
+            ..Case::default()
+        },
+        Case {
+            args: &["compile", "--emit", "elf", "math.wat"],
+            code: 2,
+            stderr: &["elf"],
+            ..Case::default()
+        },
+        Case { args: &["compile", "cut.wasm"], code: 1, stderr: &["error: cut.wasm: "], ..Case::default() },
+    ]);
 }
