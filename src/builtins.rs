@@ -7,6 +7,7 @@
 //!
 //! Operands are slots: those of 32-bit memories and tables have an unspecified upper half.
 
+use crate::UpdateDeadline;
 use crate::error::{Error, bug};
 use crate::instance::{InstanceData, init_memory, init_table};
 use crate::limits::ResourceLimiter;
@@ -15,6 +16,7 @@ use crate::store::{AnyStore, Failure, StoreHeader};
 use crate::tiering;
 use crescendo_abi::{
     Builtin, BuiltinFn, ExitStatus, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef, VmHostContext,
+    VmStoreContext,
 };
 use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -191,6 +193,20 @@ impl Call {
         // SAFETY: instances live as long as their store, and only the running builtin refers to this one.
         change(unsafe { instance.as_mut() });
         Ok(())
+    }
+
+    /// Where the frame of the interpreted function ends that has stopped; `None` in native code, which uses no slots.
+    fn end_of_frame(&self) -> Option<*mut u64> {
+        // SAFETY: the context is alive (`Call`).
+        let store = unsafe { (*self.context).store };
+        // SAFETY: the store is alive, and only this thread uses it.
+        let VmStoreContext { exit_ip: ip, exit_fp: fp, exit_context: context, .. } = unsafe { store.read() };
+        if context.is_null() {
+            return None;
+        }
+        let instance = self.instance();
+        let (_, bytecode) = instance.module().code().find(instance.variant(), ip)?;
+        Some(fp.wrapping_add(bytecode.frame_slots() as usize))
     }
 
     /// An operand.
@@ -381,8 +397,30 @@ fn do_elem_drop(call: &Call) -> Result<(), Stop> {
     call.change_instance(|instance| instance.drop_elements(ElemIdx::new(call.a as u32)))
 }
 
-fn do_epoch_reached(_call: &Call) -> Result<(), Stop> {
-    Err(TrapCode::Interrupt.into())
+fn do_epoch_reached(call: &Call) -> Result<(), Stop> {
+    // SAFETY: the context is alive (`Call`).
+    let header = unsafe { header_of(call.context) };
+    // SAFETY: the header is alive, the field plain data.
+    let Some(mut owner) = (unsafe { (*header).owner }) else {
+        return Err(bug!("a guest runs without its store").into());
+    };
+    // SAFETY: as above.
+    let outer_top = unsafe { (*header).vm.value_top };
+    let top = call.end_of_frame().unwrap_or(outer_top);
+    // SAFETY: as above. Everything of the guest that is in use lies below.
+    unsafe { (*header).vm.value_top = top };
+    // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on.
+    let update = unsafe { owner.as_mut() }.epoch_deadline_reached();
+    // SAFETY: as before.
+    unsafe { (*header).vm.value_top = outer_top };
+    match update? {
+        UpdateDeadline::Continue(ticks) => {
+            // SAFETY: as before.
+            unsafe { owner.as_mut() }.objects().set_epoch_deadline(ticks);
+            Ok(())
+        }
+        UpdateDeadline::Interrupt => Err(TrapCode::Interrupt.into()),
+    }
 }
 
 fn do_function_hot(call: &Call) -> Result<(), Stop> {

@@ -86,7 +86,7 @@ pub use limits::{
 pub use linker::{InstancePre, Linker};
 pub use memory::Memory;
 pub use module::{CustomSection, Module, ModuleFunction};
-pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 #[cfg(feature = "cranelift")]
 pub use tiering::{CompiledForm, ProfilingStrategy};

@@ -46,7 +46,21 @@ type LimiterFn<T> = Box<dyn (FnMut(&mut T) -> &mut dyn ResourceLimiter) + Send +
 pub(crate) struct StoreInner<T: 'static> {
     pub(crate) opaque: StoreOpaque,
     limiter: Option<LimiterFn<T>>,
+    epoch_callback: Option<EpochFn<T>>,
     pub(crate) data: T,
+}
+
+/// Decides what happens when a store's epoch deadline is reached.
+type EpochFn<T> = Box<dyn FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync>;
+
+/// What happens to a guest whose store's epoch deadline is reached; see [`Store::epoch_deadline_callback`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpdateDeadline {
+    /// It goes on until the epoch is so many steps further.
+    Continue(u64),
+    /// It is interrupted: [`crate::TrapCode::Interrupt`].
+    Interrupt,
 }
 
 impl<T> StoreInner<T> {
@@ -68,12 +82,26 @@ impl<T> AnyStore for StoreInner<T> {
     fn parts(&mut self) -> (&mut StoreOpaque, Option<&mut dyn ResourceLimiter>) {
         StoreInner::parts(self)
     }
+
+    fn epoch_deadline_reached(&mut self) -> Result<UpdateDeadline> {
+        let Some(mut callback) = self.epoch_callback.take() else { return Ok(UpdateDeadline::Interrupt) };
+        let update = callback(StoreContextMut(self));
+        self.epoch_callback.get_or_insert(callback);
+        update
+    }
 }
 
 impl<T> Store<T> {
     /// A store without objects. Cheap: stacks are reserved by the first call.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
-        Store { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), limiter: None, data }) }
+        Store {
+            inner: Box::new(StoreInner {
+                opaque: StoreOpaque::new(engine),
+                limiter: None,
+                epoch_callback: None,
+                data,
+            }),
+        }
     }
 
     /// The host's data.
@@ -175,6 +203,39 @@ impl<T> Store<T> {
     /// ```
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
         self.inner.opaque.set_epoch_deadline(ticks);
+    }
+
+    /// Lets `callback` decide what happens when the epoch deadline is reached, instead of interrupting the guest. It may use
+    /// the store, also to call guests.
+    ///
+    /// An error that it returns ends the guest's call; a panic unwinds out of it and takes the callback along.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crescendo::{Config, Engine, Store, UpdateDeadline};
+    ///
+    /// # fn main() -> crescendo::Result<()> {
+    /// let engine = Engine::new(Config::new().epoch_interruption(true))?;
+    /// let mut store = Store::new(&engine, 3);
+    /// store.epoch_deadline_callback(|mut store| {
+    ///     *store.data_mut() -= 1;
+    ///     let more = *store.data() > 0;
+    ///     Ok(if more { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn epoch_deadline_callback(
+        &mut self,
+        callback: impl FnMut(StoreContextMut<'_, T>) -> Result<UpdateDeadline> + Send + Sync + 'static,
+    ) {
+        self.inner.epoch_callback = Some(Box::new(callback));
+    }
+
+    /// Interrupts guests when the epoch deadline is reached, which is what happens by default.
+    pub fn epoch_deadline_trap(&mut self) {
+        self.inner.epoch_callback = None;
     }
 
     pub(crate) fn inner(&self) -> &StoreInner<T> {

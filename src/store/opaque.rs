@@ -4,7 +4,7 @@
 //! not move, since contexts, records and tables point to each other without counting. [`StoreHeader`] is what generated code
 //! and builtins reach through a context.
 
-use super::StoreId;
+use super::{StoreId, UpdateDeadline};
 use crate::error::{Error, Result, limit};
 use crate::instance::InstanceData;
 use crate::limits::{self, ResourceLimiter};
@@ -54,6 +54,13 @@ pub(crate) trait AnyStore {
 
     /// The store's objects, and its limiter if it has one.
     fn parts(&mut self) -> (&mut StoreOpaque, Option<&mut dyn ResourceLimiter>);
+
+    /// Asks the embedder what to do now that the epoch deadline is reached.
+    ///
+    /// # Errors
+    ///
+    /// What the embedder fails with.
+    fn epoch_deadline_reached(&mut self) -> Result<UpdateDeadline>;
 }
 
 /// How many objects a store may have and has.

@@ -3,6 +3,7 @@
 use crate::setup::{instance, modes, module};
 use crescendo::{
     Config, Engine, Error, Func, Instance, Linker, Module, Store, Tiering, TieringMode, TrapCode,
+    UpdateDeadline,
 };
 
 fn at_once(mode: TieringMode) -> Tiering {
@@ -297,6 +298,49 @@ pub fn a_deadline_ends_guests_in_every_mode() {
             assert_eq!(code(&error), TrapCode::Interrupt, "{mode} {name}");
             clock.join().unwrap();
         }
+    }
+}
+
+#[test]
+fn a_callback_moves_the_deadline_and_may_call_guests() {
+    let text = r#"
+        (module
+            (memory (export "m") 1)
+            (func (export "run") (param i32) (result i32)
+                (loop $l
+                    (if (i32.load (i32.const 0)) (then (return (i32.add (local.get 0) (i32.const 1)))))
+                    (br $l))
+                (unreachable))
+            (func (export "finish") (param i32) (i32.store (i32.const 0) (local.get 0))))
+    "#;
+    for (mode, mut config) in modes() {
+        let engine = Engine::new(config.epoch_interruption(true)).unwrap();
+        let mut store = Store::new(&engine, 0);
+        store.set_epoch_deadline(1000);
+        let instance = instance(&mut store, text);
+        let finish = instance.get_typed_func::<i32, ()>(&store, "finish").unwrap();
+        let run = instance.get_typed_func::<i32, i32>(&store, "run").unwrap();
+        store.epoch_deadline_callback(move |mut store| {
+            *store.data_mut() += 1;
+            match *store.data() {
+                1..3 => Ok(UpdateDeadline::Continue(0)),
+                3 => {
+                    store.set_epoch_deadline(1000);
+                    finish.call(&mut store, 1)?;
+                    Ok(UpdateDeadline::Continue(1000))
+                }
+                4 => Ok(UpdateDeadline::Interrupt),
+                _ => Err(Error::msg("enough")),
+            }
+        });
+        store.set_epoch_deadline(0);
+        assert_eq!(run.call(&mut store, 41).unwrap(), 42, "{mode}");
+        store.set_epoch_deadline(0);
+        assert_eq!(code(&run.call(&mut store, 1).unwrap_err()), TrapCode::Interrupt, "{mode}");
+        let error = run.call(&mut store, 1).unwrap_err();
+        assert!(error.to_string().contains("enough"), "{mode}: {error}");
+        store.epoch_deadline_trap();
+        assert_eq!(code(&run.call(&mut store, 1).unwrap_err()), TrapCode::Interrupt, "{mode}");
     }
 }
 
