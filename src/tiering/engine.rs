@@ -50,7 +50,10 @@ impl EngineTiering {
         let options =
             CompilerOptions { fuel: config.consume_fuel, epochs: config.epoch_interruption, support };
         Some(EngineTiering {
-            queue: Queue::new(settings.worker_count()),
+            queue: Queue::new({
+                let settings = settings.clone();
+                move || settings.worker_count()
+            }),
             settings,
             options,
             compiler: OnceLock::new(),

@@ -6,7 +6,7 @@
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a thread without work waits for more.
@@ -49,7 +49,9 @@ pub(super) struct Queue {
 }
 
 struct Shared {
-    most_workers: usize,
+    /// How many threads work at once. Asked for with the first job: finding out takes the system 0.1 ms, which a program that
+    /// is never hot need not wait for.
+    most_workers: LazyLock<usize, Box<dyn FnOnce() -> usize + Send>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -65,14 +67,16 @@ struct State {
 
 impl Queue {
     /// An empty queue without threads.
-    pub(super) fn new(most_workers: usize) -> Queue {
+    pub(super) fn new(most_workers: impl FnOnce() -> usize + Send + 'static) -> Queue {
+        let most_workers = LazyLock::new(Box::new(most_workers) as Box<dyn FnOnce() -> usize + Send>);
         Queue { shared: Arc::new(Shared { most_workers, state: Mutex::default(), changed: Condvar::new() }) }
     }
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
     pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
+        let most_workers = *self.shared.most_workers;
         let mut state = self.shared.state();
-        let needs_worker = state.waiting == 0 && state.workers < self.shared.most_workers;
+        let needs_worker = state.waiting == 0 && state.workers < most_workers;
         if needs_worker {
             let shared = Arc::clone(&self.shared);
             let builder =
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn hottest_first_then_in_order() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(|| 1);
         let (send, receive) = mpsc::channel();
         let (release, gate) = mpsc::channel::<()>();
         let first = send.clone();
@@ -178,7 +182,7 @@ mod tests {
 
     #[test]
     fn threads_end_when_the_queue_is_closed() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(|| 2);
         let (send, receive) = mpsc::channel();
         assert!(queue.push(1, Box::new(move |_| send.send(()).unwrap_or(()))).is_ok());
         receive.recv().unwrap();

@@ -13,7 +13,7 @@ use crescendo_abi::{TrapCode, Variant, VmMemory};
 use crescendo_module::MemoryIdx;
 use crescendo_semantics::lower::{Emit, lower_load, lower_store};
 use crescendo_semantics::{Kind, Op};
-use wasmparser::{MemArg, MemArgTarget, Operator};
+use wasmparser::{MemArg, MemArgTarget};
 
 /// The first of the codes that instructions with accesses carry. Cranelift joins a load with the operator
 /// that uses its value, whose offset the joint instruction then has; which access it is, is seen from the
@@ -145,22 +145,5 @@ impl Translator<'_, '_> {
         let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
         let pages = if memory64 { pages } else { self.b.ins().ireduce(types::I32, pages) };
         self.push(pages);
-    }
-}
-
-/// The place of a load or store.
-pub(crate) fn memarg(operator: &Operator<'_>) -> Option<MemArg> {
-    use Operator as O;
-    match *operator {
-        O::I32Load { memarg } | O::I32Load8S { memarg } | O::I32Load8U { memarg } => Some(memarg),
-        O::I32Load16S { memarg } | O::I32Load16U { memarg } => Some(memarg),
-        O::I64Load { memarg } | O::I64Load8S { memarg } | O::I64Load8U { memarg } => Some(memarg),
-        O::I64Load16S { memarg } | O::I64Load16U { memarg } => Some(memarg),
-        O::I64Load32S { memarg } | O::I64Load32U { memarg } => Some(memarg),
-        O::F32Load { memarg } | O::F64Load { memarg } => Some(memarg),
-        O::I32Store { memarg } | O::I32Store8 { memarg } | O::I32Store16 { memarg } => Some(memarg),
-        O::I64Store { memarg } | O::I64Store8 { memarg } | O::I64Store16 { memarg } => Some(memarg),
-        O::I64Store32 { memarg } | O::F32Store { memarg } | O::F64Store { memarg } => Some(memarg),
-        _ => None,
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::error::Step;
 use crate::function::Translator;
-use crate::memory::memarg;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use crescendo_abi::Builtin;
 use crescendo_module::{FuncIdx, MemoryIdx, TableIdx, TypeIdx};
@@ -34,7 +33,8 @@ impl Translator<'_, '_> {
         match row.kind {
             Kind::Value | Kind::Compare | Kind::Trapping => self.value(op),
             Kind::Load { .. } | Kind::Store { .. } => {
-                let memarg = memarg(operator).ok_or_else(|| self.impossible("an access without a place"))?;
+                let memarg =
+                    Op::memarg(operator).ok_or_else(|| self.impossible("an access without a place"))?;
                 self.access(op, &memarg)
             }
             Kind::Control => self.control(operator),

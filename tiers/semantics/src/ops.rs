@@ -124,8 +124,24 @@ macro_rules! define_ops {
                     _ => None,
                 }
             }
+
+            /// Where a load or store goes: memory, offset, alignment. `None` for other operators.
+            ///
+            /// Cost: one jump through a table.
+            pub fn memarg(operator: &wasmparser::Operator<'_>) -> Option<wasmparser::MemArg> {
+                match *operator {
+                    $(define_ops!(@access $kind $op, memarg) => define_ops!(@memarg $kind memarg),)*
+                    _ => None,
+                }
+            }
         }
     };
+    (@access load $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
+    (@access store $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
+    (@access $kind:ident $op:ident, $memarg:ident) => { wasmparser::Operator::$op { .. } };
+    (@memarg load $memarg:ident) => { Some($memarg) };
+    (@memarg store $memarg:ident) => { Some($memarg) };
+    (@memarg $kind:ident $memarg:ident) => { None };
     (@result) => { None };
     (@result $r:ident) => { Some(Ty::$r) };
     (@kind value) => { Kind::Value };

@@ -34,7 +34,8 @@ impl Function<'_, '_> {
         match row.kind {
             Kind::Value | Kind::Compare | Kind::Trapping => self.value(op),
             Kind::Load { .. } | Kind::Store { .. } => {
-                let memarg = memarg(operator).ok_or_else(|| self.impossible("an access without a place"))?;
+                let memarg =
+                    Op::memarg(operator).ok_or_else(|| self.impossible("an access without a place"))?;
                 self.access(op, &memarg)
             }
             Kind::Control => self.control(operator),
@@ -369,35 +370,4 @@ fn mirrored(op: Op) -> Option<(Op, bool)> {
         _ if op == greater => Some((less, true)),
         _ => None,
     })
-}
-
-/// The place of a load or store.
-fn memarg(operator: &Operator<'_>) -> Option<MemArg> {
-    use Operator as O;
-    match *operator {
-        O::I32Load { memarg }
-        | O::I64Load { memarg }
-        | O::F32Load { memarg }
-        | O::F64Load { memarg }
-        | O::I32Load8S { memarg }
-        | O::I32Load8U { memarg }
-        | O::I32Load16S { memarg }
-        | O::I32Load16U { memarg }
-        | O::I64Load8S { memarg }
-        | O::I64Load8U { memarg }
-        | O::I64Load16S { memarg }
-        | O::I64Load16U { memarg }
-        | O::I64Load32S { memarg }
-        | O::I64Load32U { memarg }
-        | O::I32Store { memarg }
-        | O::I64Store { memarg }
-        | O::F32Store { memarg }
-        | O::F64Store { memarg }
-        | O::I32Store8 { memarg }
-        | O::I32Store16 { memarg }
-        | O::I64Store8 { memarg }
-        | O::I64Store16 { memarg }
-        | O::I64Store32 { memarg } => Some(memarg),
-        _ => None,
-    }
 }
