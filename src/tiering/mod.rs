@@ -1,8 +1,8 @@
 //! From the interpreter to native code: what is hot, what is compiled, who gets the code.
 //!
 //! ```text
-//! counters run out ──► policy.rs ──► queue.rs (other threads) or at once ──► compile.rs ──► install.rs: entry records of all
-//!  (builtins)                                                                               instances, counters of loops
+//! counters run out ──► policy.rs ──► queue.rs ──► compile.rs ──► install.rs: entry records of all instances, flags of loops
+//!  (builtins)                      (other threads)                  └──► retire.rs: code that makes way for other code
 //! ```
 //!
 //! | type | what |

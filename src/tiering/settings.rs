@@ -31,8 +31,8 @@ pub enum TieringMode {
     /// Functions start in the interpreter; hot ones are compiled by other threads, and the guest never waits for them.
     #[default]
     Dynamic,
-    /// As `Dynamic`, but the guest's thread compiles at the moment when a counter has run out: the same run always does
-    /// the same. For tests.
+    /// As `Dynamic`, but the guest waits for the compiler at the moment when a counter has run out: the same run always does the
+    /// same. For tests.
     Synchronous,
 }
 
