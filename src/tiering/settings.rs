@@ -152,10 +152,15 @@ impl Tiering {
 
 #[cfg(feature = "cranelift")]
 impl Tiering {
-    /// Whether a function of this index and size may be compiled.
-    pub(crate) fn allows(&self, func_index: u32, body_bytes: usize) -> bool {
-        body_bytes <= self.max_function_bytes as usize
-            && self.mask.as_ref().is_none_or(|mask| mask(func_index))
+    /// Why a function of this index and size must not be compiled, if it must not.
+    pub(crate) fn refusal(&self, func_index: u32, body_bytes: usize) -> Option<&'static str> {
+        if body_bytes > self.max_function_bytes as usize {
+            return Some("its body is too large");
+        }
+        match &self.mask {
+            Some(mask) if !mask(func_index) => Some("the mask excludes it"),
+            _ => None,
+        }
     }
 
     /// Threads that compile while guests run.

@@ -9,11 +9,13 @@ use crate::function::Translator;
 use crate::osr::slot_offset;
 use crate::signature::{clif_type_of, native, results_in_memory};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, SigRef, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, SigRef, Value, types};
 use crescendo_abi::frame::temp_slot;
 use crescendo_abi::{Builtin, ExitStatus, TrapCode, VmFuncRef, VmStoreContext};
 use crescendo_module::{FuncIdx, FuncType, HeapType, TableIdx, TypeId, TypeIdx};
-use crescendo_semantics::lower::Emit;
+use crescendo_semantics::Ty;
+use crescendo_semantics::lower::{Emit, clif_type};
+use crescendo_semantics::translate::Calls;
 
 /// What a call goes to: the callee's record, its native entry and its context.
 struct Callee {
@@ -23,58 +25,6 @@ struct Callee {
 }
 
 impl<'a> Translator<'_, 'a> {
-    pub(crate) fn call_func(&mut self, func: FuncIdx, tail: bool) -> Step {
-        let ty = self.info.type_of_func(func);
-        let id = self.info.func_type_id(func);
-        let callee = match func.as_u32().checked_sub(self.info.imported_func_count()) {
-            Some(defined) => {
-                let offset = self.offsets.defined_func(defined) as i32;
-                let record = self.b.ins().iadd_imm_s(self.context, i64::from(offset));
-                let flags = flags::place(self.b.func, Region::Records);
-                let entry = offset + VmFuncRef::NATIVE;
-                let entry = self.b.ins().load(types::I64, flags, self.context, entry);
-                Callee { record, entry, context: self.context }
-            }
-            None => {
-                let record = self.context_pointer(self.offsets.imported_func(func.as_u32()));
-                let flags = flags::place(self.b.func, Region::Records);
-                let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
-                let context = self.b.ins().load(types::I64, flags::constant(), record, VmFuncRef::CONTEXT);
-                self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
-                Callee { record, entry, context }
-            }
-        };
-        self.finish_call(&callee, ty, id, tail)
-    }
-
-    pub(crate) fn call_indirect(&mut self, ty: TypeIdx, table: TableIdx, tail: bool) -> Step {
-        let index = self.pop()?;
-        let place = self.element(table, index, TrapCode::UndefinedElement);
-        let flags = flags::place(self.b.func, Region::Elements);
-        let record = self.b.ins().load(types::I64, flags, place, 0);
-        let id = self.info.type_id(ty);
-        let null = TrapCode::UninitializedElement;
-        self.check_not_null(record, null);
-        // In a table of just this type there are no others.
-        if self.info.table(table).element.heap != HeapType::Concrete(id) {
-            let flags = self.record_flags(null);
-            let actual = self.b.ins().load(types::I32, flags, record, VmFuncRef::TYPE_ID);
-            let expected = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
-            let differs = self.b.ins().icmp(IntCC::NotEqual, actual, expected);
-            self.trap_if(differs, TrapCode::IndirectCallTypeMismatch);
-        }
-        let callee = self.callee_of(record, null);
-        self.finish_call(&callee, self.info.func_type(ty), id, tail)
-    }
-
-    pub(crate) fn call_ref(&mut self, ty: TypeIdx, tail: bool) -> Step {
-        let record = self.pop()?;
-        let null = TrapCode::NullFunctionReference;
-        self.check_not_null(record, null);
-        let callee = self.callee_of(record, null);
-        self.finish_call(&callee, self.info.func_type(ty), self.info.type_id(ty), tail)
-    }
-
     /// Where faults are traps, the first load from a null record is the check.
     fn check_not_null(&mut self, record: Value, code: TrapCode) {
         if !self.faults_are_traps() {
@@ -181,15 +131,71 @@ impl<'a> Translator<'_, 'a> {
         self.leave_takeover(ExitStatus::TailCall)?;
         self.unreachable_from_here()
     }
+}
+
+impl Calls for Translator<'_, '_> {
+    fn call_func(&mut self, func: u32, tail: bool) -> Step {
+        let func = FuncIdx::new(func);
+        let ty = self.info.type_of_func(func);
+        let id = self.info.func_type_id(func);
+        let callee = match func.as_u32().checked_sub(self.info.imported_func_count()) {
+            Some(defined) => {
+                let offset = self.offsets.defined_func(defined) as i32;
+                let record = self.b.ins().iadd_imm_s(self.context, i64::from(offset));
+                let flags = flags::place(self.b.func, Region::Records);
+                let entry = offset + VmFuncRef::NATIVE;
+                let entry = self.b.ins().load(types::I64, flags, self.context, entry);
+                Callee { record, entry, context: self.context }
+            }
+            None => {
+                let record = self.context_pointer(self.offsets.imported_func(func.as_u32()));
+                let flags = flags::place(self.b.func, Region::Records);
+                let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
+                let context = self.b.ins().load(types::I64, flags::constant(), record, VmFuncRef::CONTEXT);
+                self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
+                Callee { record, entry, context }
+            }
+        };
+        self.finish_call(&callee, ty, id, tail)
+    }
+
+    fn call_indirect(&mut self, ty: u32, table: u32, tail: bool) -> Step {
+        let (ty, table) = (TypeIdx::new(ty), TableIdx::new(table));
+        let index = self.pop()?;
+        let place = self.element(table, index, TrapCode::UndefinedElement);
+        let flags = flags::place(self.b.func, Region::Elements);
+        let record = self.b.ins().load(types::I64, flags, place, 0);
+        let id = self.info.type_id(ty);
+        let null = TrapCode::UninitializedElement;
+        self.check_not_null(record, null);
+        // In a table of just this type there are no others.
+        if self.info.table(table).element.heap != HeapType::Concrete(id) {
+            let flags = self.record_flags(null);
+            let actual = self.b.ins().load(types::I32, flags, record, VmFuncRef::TYPE_ID);
+            let expected = self.b.ins().iconst(types::I32, i64::from(id.as_u32()));
+            let differs = self.b.ins().icmp(IntCC::NotEqual, actual, expected);
+            self.trap_if(differs, TrapCode::IndirectCallTypeMismatch);
+        }
+        let callee = self.callee_of(record, null);
+        self.finish_call(&callee, self.info.func_type(ty), id, tail)
+    }
+
+    fn call_ref(&mut self, ty: u32, tail: bool) -> Step {
+        let ty = TypeIdx::new(ty);
+        let record = self.pop()?;
+        let null = TrapCode::NullFunctionReference;
+        self.check_not_null(record, null);
+        let callee = self.callee_of(record, null);
+        self.finish_call(&callee, self.info.func_type(ty), self.info.type_id(ty), tail)
+    }
 
     /// Calls a builtin. The topmost operands are replaced by the result.
-    pub(crate) fn call_builtin(
+    fn call_builtin(
         &mut self,
         builtin: Builtin,
         operands: usize,
-        result: Option<Type>,
-        a: u32,
-        b: u32,
+        result: Option<Ty>,
+        numbers: [u32; 2],
     ) -> Step {
         self.buffers.values.clear();
         self.append_values(operands)?;
@@ -201,10 +207,10 @@ impl<'a> Translator<'_, 'a> {
             self.b.ins().stack_addr(types::I64, slot, 0)
         };
         self.store_slots(Region::Frame, args, 0);
-        self.call_routine(builtin, args, a, b);
+        self.call_routine(builtin, args, numbers);
         let first = self.height_below(operands)?;
         self.truncate(first);
-        if let Some(ty) = result {
+        if let Some(ty) = result.map(clif_type) {
             let flags = flags::place(self.b.func, Region::Frame);
             let value = self.b.ins().load(ty, flags, args, 0);
             self.push(value);

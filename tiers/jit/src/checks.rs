@@ -4,7 +4,6 @@
 //! In the guarded variant a trap is an instruction that faults. In the checked variant, which works without
 //! signal handlers, it is a call of a routine from a cold block.
 
-use crate::error::Step;
 use crate::flags::{self, Region};
 use crate::function::Translator;
 use crate::signature::routine;
@@ -131,13 +130,13 @@ impl Translator<'_, '_> {
     }
 
     /// Calls a builtin with this address of its operands.
-    pub(crate) fn call_routine(&mut self, builtin: Builtin, args: Value, a: u32, b: u32) {
+    pub(crate) fn call_routine(&mut self, builtin: Builtin, args: Value, numbers: [u32; 2]) {
         let signature = match self.routines.builtin {
             Some(signature) => signature,
             None => self.b.import_signature(routine(5, false)),
         };
         self.routines.builtin = Some(signature);
-        let (a, b) = (self.word(a.into()), self.word(b.into()));
+        let [a, b] = numbers.map(|number| self.word(number.into()));
         let builtins = self.context_pointer(VmContext::BUILTINS as u32);
         let function = self.b.ins().load(types::I64, flags::constant(), builtins, builtin as i32 * 8);
         let routine = self.word(self.options.support.builtin as u64);
@@ -171,7 +170,7 @@ impl Translator<'_, '_> {
         let reached = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, now, deadline);
         self.cold_if(reached, |t| {
             let none = t.word(0);
-            t.call_routine(Builtin::EpochReached, none, 0, 0);
+            t.call_routine(Builtin::EpochReached, none, [0, 0]);
             ColdEnd::GoesOn
         });
     }
@@ -191,13 +190,6 @@ impl Translator<'_, '_> {
         self.fuel_run = Some((amount, 0));
     }
 
-    /// Adds an operator to the current run.
-    pub(crate) fn charge(&mut self, weight: u8) {
-        if let Some((_, sum)) = &mut self.fuel_run {
-            *sum = sum.saturating_add(u32::from(weight));
-        }
-    }
-
     /// Writes the fuel of the current run, now that it is known, into its constant.
     pub(crate) fn finish_run(&mut self) {
         let Some((amount, sum)) = self.fuel_run.take() else { return };
@@ -206,20 +198,6 @@ impl Translator<'_, '_> {
             let imm = Imm64::new(i64::from(sum));
             dfg.insts[inst] = InstructionData::UnaryImm { opcode: Opcode::Iconst, imm };
         }
-    }
-
-    /// `unreachable`.
-    pub(crate) fn unreachable(&mut self) -> Step {
-        if let Some(block) = self.b.current_block()
-            && self.b.func.layout.first_inst(block).is_none()
-        {
-            self.b.set_cold_block(block);
-        }
-        // Cranelift makes conditional traps of branches to a block that only traps, which then trap at the
-        // branch's offset. This instruction is one too many for that, and no code.
-        self.b.ins().sequence_point();
-        self.trap(TrapCode::UnreachableCodeReached);
-        self.unreachable_from_here()
     }
 }
 

@@ -5,11 +5,12 @@
 
 use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
-use crate::function::{ControlFrame, FrameKind, Translator, Types};
+use crate::function::{ControlFrame, Translator, Types};
 use crate::osr::slot_offset;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value, types};
-use crescendo_abi::ExitStatus;
+use crescendo_abi::{ExitStatus, TrapCode};
+use crescendo_semantics::translate::{Control, FrameKind};
 use wasmparser::{BlockType, BrTable};
 
 /// Loops inside each other: Cranelift's time grows with the square of their number, and 3,000 take it more than a minute.
@@ -40,62 +41,6 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn block(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        let height = self.height_below(self.count(params))?;
-        self.settle_operands(height);
-        let next = self.block_with(results)?;
-        self.push_frame(FrameKind::Block, params, results, Some(next))
-    }
-
-    pub(crate) fn loop_(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        let count = self.count(params);
-        let height = self.height_below(count)?;
-        self.settle_operands(height);
-        let header = self.block_with(params)?;
-        self.list_block_args(count)?;
-        self.b.ins().jump(header, &self.buffers.block_args);
-        self.enter_target(header, height);
-        self.b.switch_to_block(header);
-        self.truncate(height);
-        self.push_block_params(header);
-        self.push_frame(FrameKind::Loop, params, results, Some(header))?;
-        let frames = &self.buffers.frames;
-        if frames.len() > MAX_LOOP_DEPTH
-            && frames.iter().filter(|frame| frame.kind == FrameKind::Loop).count() > MAX_LOOP_DEPTH
-        {
-            return Err(CompileError::TooLarge { limit: "nested loops" });
-        }
-        self.check_epoch();
-        self.start_run();
-        Ok(())
-    }
-
-    pub(crate) fn if_(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        let condition = self.pop_condition()?;
-        let count = self.count(params);
-        let height = self.height_below(count)?;
-        self.settle_operands(height);
-        let next = self.block_with(results)?;
-        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
-        // Integers are made of conditions once, for both sides.
-        for at in height..height + count {
-            self.operand_at(at);
-        }
-        self.b.ins().brif(condition, then, &[], otherwise, &[]);
-        self.b.seal_block(then);
-        self.b.seal_block(otherwise);
-        self.push_frame(FrameKind::If, params, results, Some(next))?;
-        let params = &self.buffers.stack[height..];
-        self.buffers.saved.extend_from_slice(params);
-        self.top_frame()?.otherwise = Some(otherwise);
-        self.b.switch_to_block(then);
-        self.start_run();
-        Ok(())
-    }
-
     /// Goes over to the other side of an `if`, whose params are on the stack again.
     fn switch_side(&mut self, frame: &ControlFrame) -> Step {
         let otherwise = frame.otherwise.ok_or_else(|| self.impossible("an else without an if"))?;
@@ -103,62 +48,6 @@ impl Translator<'_, '_> {
         self.truncate(frame.height);
         self.buffers.stack.extend_from_slice(&self.buffers.saved[frame.saved..]);
         self.buffers.saved.truncate(frame.saved);
-        Ok(())
-    }
-
-    pub(crate) fn else_(&mut self) -> Step {
-        if self.reachable {
-            self.branch_to(0)?;
-        }
-        let frame = *self.frame(0)?;
-        self.switch_side(&frame)?;
-        self.top_frame()?.kind = FrameKind::Else;
-        self.reachable = true;
-        self.start_run();
-        Ok(())
-    }
-
-    pub(crate) fn end(&mut self) -> Step {
-        let frame = *self.frame(0)?;
-        if frame.kind == FrameKind::Function {
-            if self.reachable {
-                self.return_()?;
-            }
-            self.buffers.frames.pop();
-            return Ok(());
-        }
-        let falls_through = self.reachable;
-        let skipped = frame.kind == FrameKind::If;
-        let joined = frame.branched && frame.kind != FrameKind::Loop;
-        if let (FrameKind::Loop, Some(header)) = (frame.kind, frame.target) {
-            self.b.seal_block(header);
-        }
-        if falls_through && matches!(frame.kind, FrameKind::Block | FrameKind::Loop) && !joined {
-            // Nothing else comes here: the results stay where they are.
-            self.buffers.frames.pop();
-            return Ok(());
-        }
-        if falls_through {
-            self.branch_to(0)?;
-        }
-        if skipped {
-            // An `if` without `else` goes on here when its condition is zero, with its params for results.
-            self.switch_side(&frame)?;
-            self.branch_to(0)?;
-        }
-        self.buffers.frames.pop();
-        self.truncate(frame.height);
-        self.reachable = falls_through || skipped || joined;
-        if !self.reachable {
-            return Ok(());
-        }
-        let next = frame.target.ok_or_else(|| self.impossible("a block without an end"))?;
-        self.b.seal_block(next);
-        self.b.switch_to_block(next);
-        self.push_block_params(next);
-        if skipped || joined || frame.kind == FrameKind::Else {
-            self.start_run();
-        }
         Ok(())
     }
 
@@ -184,12 +73,6 @@ impl Translator<'_, '_> {
         Ok(target.map(|target| (target, self.count(types))))
     }
 
-    /// Branches without condition; the code that follows is unreachable.
-    pub(crate) fn br(&mut self, depth: u32) -> Step {
-        self.branch_to(depth)?;
-        self.unreachable_from_here()
-    }
-
     /// Ends the block with a branch. The values that it carries stay on the stack.
     fn branch_to(&mut self, depth: u32) -> Step {
         match self.branch_target(depth)? {
@@ -200,11 +83,6 @@ impl Translator<'_, '_> {
                 Ok(())
             }
         }
-    }
-
-    pub(crate) fn br_if(&mut self, depth: u32) -> Step {
-        let condition = self.pop_condition()?;
-        self.branch_if(condition, depth)
     }
 
     fn branch_if(&mut self, condition: Value, depth: u32) -> Step {
@@ -228,34 +106,6 @@ impl Translator<'_, '_> {
         self.b.switch_to_block(rest);
         self.start_run();
         Ok(())
-    }
-
-    /// The reference stays unless it is null.
-    pub(crate) fn br_on_null(&mut self, depth: u32) -> Step {
-        let reference = self.pop()?;
-        let null = self.b.ins().icmp_imm_s(IntCC::Equal, reference, 0);
-        self.branch_if(null, depth)?;
-        self.push(reference);
-        Ok(())
-    }
-
-    /// The reference is carried to the target; it is gone when it is null.
-    pub(crate) fn br_on_non_null(&mut self, depth: u32) -> Step {
-        let top = self.height_below(1)?;
-        let reference = self.operand_at(top);
-        let present = self.b.ins().icmp_imm_s(IntCC::NotEqual, reference, 0);
-        self.branch_if(present, depth)?;
-        self.pop().map(|_| ())
-    }
-
-    pub(crate) fn br_table(&mut self, table: &BrTable<'_>) -> Step {
-        let index = self.pop()?;
-        let mut depths = std::mem::take(&mut self.buffers.depths);
-        depths.clear();
-        let result = self.branch_table(index, table, &mut depths);
-        self.buffers.depths = depths;
-        result?;
-        self.unreachable_from_here()
     }
 
     fn branch_table(&mut self, index: Value, table: &BrTable<'_>, depths: &mut Vec<u32>) -> Step {
@@ -320,12 +170,6 @@ impl Translator<'_, '_> {
         self.list_block_args(most)
     }
 
-    /// `return`, and the end of the function.
-    pub(crate) fn return_(&mut self) -> Step {
-        self.return_values()?;
-        self.unreachable_from_here()
-    }
-
     /// Returns the topmost operands, which stay.
     fn return_values(&mut self) -> Step {
         self.buffers.values.clear();
@@ -368,8 +212,177 @@ impl Translator<'_, '_> {
     pub(crate) fn unreachable_from_here(&mut self) -> Step {
         let height = self.frame(0)?.height;
         self.truncate(height);
-        self.reachable = false;
-        self.dead_blocks = 0;
+        self.reach.set(false);
         Ok(())
+    }
+}
+
+impl Control for Translator<'_, '_> {
+    fn unreachable(&mut self) -> Step {
+        if let Some(block) = self.b.current_block()
+            && self.b.func.layout.first_inst(block).is_none()
+        {
+            self.b.set_cold_block(block);
+        }
+        // Cranelift makes conditional traps of branches to a block that only traps, which then trap at the
+        // branch's offset. This instruction is one too many for that, and no code.
+        self.b.ins().sequence_point();
+        self.trap(TrapCode::UnreachableCodeReached);
+        self.unreachable_from_here()
+    }
+
+    fn block(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        let height = self.height_below(self.count(params))?;
+        self.settle_operands(height);
+        let next = self.block_with(results)?;
+        self.push_frame(FrameKind::Block, params, results, Some(next))
+    }
+
+    fn loop_(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        let count = self.count(params);
+        let height = self.height_below(count)?;
+        self.settle_operands(height);
+        let header = self.block_with(params)?;
+        self.list_block_args(count)?;
+        self.b.ins().jump(header, &self.buffers.block_args);
+        self.enter_target(header, height);
+        self.b.switch_to_block(header);
+        self.truncate(height);
+        self.push_block_params(header);
+        self.push_frame(FrameKind::Loop, params, results, Some(header))?;
+        let frames = &self.buffers.frames;
+        if frames.len() > MAX_LOOP_DEPTH
+            && frames.iter().filter(|frame| frame.kind == FrameKind::Loop).count() > MAX_LOOP_DEPTH
+        {
+            return Err(CompileError::TooLarge { limit: "nested loops" });
+        }
+        self.check_epoch();
+        self.start_run();
+        Ok(())
+    }
+
+    fn if_(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        let condition = self.pop_condition()?;
+        let count = self.count(params);
+        let height = self.height_below(count)?;
+        self.settle_operands(height);
+        let next = self.block_with(results)?;
+        let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        // Integers are made of conditions once, for both sides.
+        for at in height..height + count {
+            self.operand_at(at);
+        }
+        self.b.ins().brif(condition, then, &[], otherwise, &[]);
+        self.b.seal_block(then);
+        self.b.seal_block(otherwise);
+        self.push_frame(FrameKind::If, params, results, Some(next))?;
+        let params = &self.buffers.stack[height..];
+        self.buffers.saved.extend_from_slice(params);
+        self.top_frame()?.otherwise = Some(otherwise);
+        self.b.switch_to_block(then);
+        self.start_run();
+        Ok(())
+    }
+
+    fn else_(&mut self) -> Step {
+        if self.reach.is_reachable() {
+            self.branch_to(0)?;
+        }
+        let frame = *self.frame(0)?;
+        self.switch_side(&frame)?;
+        self.top_frame()?.kind = FrameKind::Else;
+        self.reach.set(true);
+        self.start_run();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Step {
+        let frame = *self.frame(0)?;
+        if frame.kind == FrameKind::Function {
+            if self.reach.is_reachable() {
+                self.return_()?;
+            }
+            self.buffers.frames.pop();
+            return Ok(());
+        }
+        let join = self.reach.join(frame.kind, frame.branched);
+        if let (FrameKind::Loop, Some(header)) = (frame.kind, frame.target) {
+            self.b.seal_block(header);
+        }
+        if join.falls_through && matches!(frame.kind, FrameKind::Block | FrameKind::Loop) && !join.branched {
+            // Nothing else comes here: the results stay where they are.
+            self.buffers.frames.pop();
+            return Ok(());
+        }
+        if join.falls_through {
+            self.branch_to(0)?;
+        }
+        if join.skipped {
+            // An `if` without `else` goes on here when its condition is zero, with its params for results.
+            self.switch_side(&frame)?;
+            self.branch_to(0)?;
+        }
+        self.buffers.frames.pop();
+        self.truncate(frame.height);
+        self.reach.set(join.is_reachable());
+        if !join.is_reachable() {
+            return Ok(());
+        }
+        let next = frame.target.ok_or_else(|| self.impossible("a block without an end"))?;
+        self.b.seal_block(next);
+        self.b.switch_to_block(next);
+        self.push_block_params(next);
+        if join.starts_run() {
+            self.start_run();
+        }
+        Ok(())
+    }
+
+    /// Branches without condition; the code that follows is unreachable.
+    fn br(&mut self, depth: u32) -> Step {
+        self.branch_to(depth)?;
+        self.unreachable_from_here()
+    }
+
+    fn br_if(&mut self, depth: u32) -> Step {
+        let condition = self.pop_condition()?;
+        self.branch_if(condition, depth)
+    }
+
+    fn br_table(&mut self, table: &BrTable<'_>) -> Step {
+        let index = self.pop()?;
+        let mut depths = std::mem::take(&mut self.buffers.depths);
+        depths.clear();
+        let result = self.branch_table(index, table, &mut depths);
+        self.buffers.depths = depths;
+        result?;
+        self.unreachable_from_here()
+    }
+
+    /// The reference stays unless it is null.
+    fn br_on_null(&mut self, depth: u32) -> Step {
+        let reference = self.pop()?;
+        let null = self.b.ins().icmp_imm_s(IntCC::Equal, reference, 0);
+        self.branch_if(null, depth)?;
+        self.push(reference);
+        Ok(())
+    }
+
+    /// The reference is carried to the target; it is gone when it is null.
+    fn br_on_non_null(&mut self, depth: u32) -> Step {
+        let top = self.height_below(1)?;
+        let reference = self.operand_at(top);
+        let present = self.b.ins().icmp_imm_s(IntCC::NotEqual, reference, 0);
+        self.branch_if(present, depth)?;
+        self.pop().map(|_| ())
+    }
+
+    /// `return`, and the end of the function.
+    fn return_(&mut self) -> Step {
+        self.return_values()?;
+        self.unreachable_from_here()
     }
 }

@@ -12,6 +12,7 @@ use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
 use crescendo_module::{FuncType, ModuleInfo, TypeId, TypeIdx};
+use crescendo_semantics::translate::{FrameKind, Reach, translate};
 use std::collections::HashMap;
 use wasmparser::{BlockType, FunctionBody};
 
@@ -31,15 +32,6 @@ pub(crate) enum Types {
     One(Type),
     ParamsOf(TypeIdx),
     ResultsOf(TypeIdx),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameKind {
-    Function,
-    Block,
-    Loop,
-    If,
-    Else,
 }
 
 /// A block that is open.
@@ -121,9 +113,7 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) takeover: Option<Takeover>,
     /// Operands below this height are variables; see `osr.rs`.
     pub(crate) settled: usize,
-    pub(crate) reachable: bool,
-    /// Blocks opened since the code became unreachable.
-    pub(crate) dead_blocks: u32,
+    pub(crate) reach: Reach,
     /// Byte offset of the running operator.
     pub(crate) offset: u32,
     /// The constant of the current run's fuel, which is known at the run's end, and its sum so far.
@@ -180,8 +170,7 @@ impl<'f, 'a> Translator<'f, 'a> {
             results: None,
             takeover: None,
             settled: 0,
-            reachable: true,
-            dead_blocks: 0,
+            reach: Reach::new(),
             offset,
             fuel_run: None,
             routines: Routines::default(),
@@ -270,7 +259,7 @@ impl<'f, 'a> Translator<'f, 'a> {
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             self.set_offset(offset as u32);
-            self.operator(&operator)?;
+            translate(&mut self, &operator)?;
             if self.b.func.dfg.num_values() > MAX_VALUES {
                 return Err(CompileError::TooLarge { limit: "values" });
             }

@@ -12,7 +12,8 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode as ClifTrapCode,
 use crescendo_abi::{TrapCode, Variant, VmMemory};
 use crescendo_module::MemoryIdx;
 use crescendo_semantics::lower::{Emit, lower_load, lower_store};
-use crescendo_semantics::{Kind, Op};
+use crescendo_semantics::translate::Memories;
+use crescendo_semantics::{Kind, Op, Ty};
 use wasmparser::{MemArg, MemArgTarget};
 
 /// The first of the codes that instructions with accesses carry. Cranelift joins a load with the operator
@@ -53,31 +54,6 @@ pub(crate) fn is_access(code: ClifTrapCode) -> bool {
 }
 
 impl Translator<'_, '_> {
-    pub(crate) fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
-        let MemArgTarget::Memory(memory) = memarg.target else {
-            return Err(self.impossible("an access to something else than a memory"));
-        };
-        let (bytes, is_load) = match op.row().kind {
-            Kind::Load { bytes, .. } => (bytes, true),
-            Kind::Store { bytes } => (bytes, false),
-            _ => return Err(self.impossible("an operator that accesses no memory")),
-        };
-        if is_load {
-            let address = self.pop()?;
-            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
-            let place = self.behind(place, offset);
-            let value = lower_load(op, &mut self.b, flags, place);
-            self.push(value);
-        } else {
-            let value = self.pop()?;
-            let address = self.pop()?;
-            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
-            let place = self.behind(place, offset);
-            lower_store(op, &mut self.b, flags, place, value);
-        }
-        Ok(())
-    }
-
     fn behind(&mut self, place: Value, offset: u64) -> Value {
         if offset == 0 { place } else { self.b.ins().iadd_imm_s(place, offset as i64) }
     }
@@ -135,8 +111,35 @@ impl Translator<'_, '_> {
         let nowhere = self.word(0);
         self.b.ins().select_spectre_guard(outside, nowhere, start)
     }
+}
 
-    pub(crate) fn memory_size(&mut self, memory: u32) {
+impl Memories for Translator<'_, '_> {
+    fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let (bytes, is_load) = match op.row().kind {
+            Kind::Load { bytes, .. } => (bytes, true),
+            Kind::Store { bytes } => (bytes, false),
+            _ => return Err(self.impossible("an operator that accesses no memory")),
+        };
+        if is_load {
+            let address = self.pop()?;
+            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+            let place = self.behind(place, offset);
+            let value = lower_load(op, &mut self.b, flags, place);
+            self.push(value);
+        } else {
+            let value = self.pop()?;
+            let address = self.pop()?;
+            let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+            let place = self.behind(place, offset);
+            lower_store(op, &mut self.b, flags, place, value);
+        }
+        Ok(())
+    }
+
+    fn memory_size(&mut self, memory: u32) -> Step {
         let ty = self.info.memory(MemoryIdx::new(memory));
         let (log2, memory64) = (ty.page_size_log2, ty.memory64);
         let record = self.context_pointer(self.offsets.memory(memory));
@@ -145,5 +148,10 @@ impl Translator<'_, '_> {
         let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
         let pages = if memory64 { pages } else { self.b.ins().ireduce(types::I32, pages) };
         self.push(pages);
+        Ok(())
+    }
+
+    fn memory_index_ty(&self, memory: u32) -> Ty {
+        if self.info.memory(MemoryIdx::new(memory)).memory64 { Ty::I64 } else { Ty::I32 }
     }
 }

@@ -8,23 +8,11 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use crescendo_abi::{TrapCode, VmTable};
 use crescendo_module::{GlobalIdx, TableIdx};
+use crescendo_semantics::Ty;
 use crescendo_semantics::lower::Emit;
+use crescendo_semantics::translate::Variables;
 
 impl Translator<'_, '_> {
-    pub(crate) fn global_get(&mut self, index: u32) -> Step {
-        let (ty, place, offset, flags) = self.global(index)?;
-        let value = self.b.ins().load(ty, flags, place, offset);
-        self.push(value);
-        Ok(())
-    }
-
-    pub(crate) fn global_set(&mut self, index: u32) -> Step {
-        let value = self.pop()?;
-        let (_, place, offset, flags) = self.global(index)?;
-        self.b.ins().store(flags, value, place, offset);
-        Ok(())
-    }
-
     /// The type of a global, its place and the flags of accesses to it.
     fn global(&mut self, index: u32) -> Step<(Type, Value, i32, MemFlagsData)> {
         let global = *self.info.global(GlobalIdx::new(index));
@@ -37,47 +25,6 @@ impl Translator<'_, '_> {
         };
         let flags = if global.mutable { flags::place(self.b.func, region) } else { flags::constant() };
         Ok((ty, place, offset, flags))
-    }
-
-    pub(crate) fn ref_func(&mut self, index: u32) {
-        let record = match index.checked_sub(self.info.imported_func_count()) {
-            Some(defined) => {
-                let offset = self.offsets.defined_func(defined);
-                self.b.ins().iadd_imm_s(self.context, i64::from(offset))
-            }
-            None => self.context_pointer(self.offsets.imported_func(index)),
-        };
-        self.push(record);
-    }
-
-    /// The type of a table's indices.
-    pub(crate) fn table_index_type(&self, table: u32) -> Type {
-        if self.info.table(TableIdx::new(table)).table64 { types::I64 } else { types::I32 }
-    }
-
-    pub(crate) fn table_get(&mut self, table: u32) -> Step {
-        let index = self.pop()?;
-        let place = self.element(TableIdx::new(table), index, TrapCode::TableOutOfBounds);
-        let flags = flags::place(self.b.func, Region::Elements);
-        let value = self.b.ins().load(types::I64, flags, place, 0);
-        self.push(value);
-        Ok(())
-    }
-
-    pub(crate) fn table_set(&mut self, table: u32) -> Step {
-        let value = self.pop()?;
-        let index = self.pop()?;
-        let place = self.element(TableIdx::new(table), index, TrapCode::TableOutOfBounds);
-        let flags = flags::place(self.b.func, Region::Elements);
-        self.b.ins().store(flags, value, place, 0);
-        Ok(())
-    }
-
-    pub(crate) fn table_size(&mut self, table: u32) {
-        let len = self.table_len(TableIdx::new(table));
-        let ty = self.table_index_type(table);
-        let len = if ty == types::I32 { self.b.ins().ireduce(types::I32, len) } else { len };
-        self.push(len);
     }
 
     /// Whether a table can never grow: then its size and place are constant.
@@ -108,5 +55,82 @@ impl Translator<'_, '_> {
         let offset = self.b.ins().ishl_imm_u(index, 3);
         let place = self.b.ins().iadd(base, offset);
         self.b.ins().select_spectre_guard(is_outside, base, place)
+    }
+}
+
+impl Variables for Translator<'_, '_> {
+    fn local_get(&mut self, local: u32) -> Step {
+        let variable = self.local(local)?;
+        let value = self.b.use_var(variable);
+        self.push(value);
+        Ok(())
+    }
+
+    fn local_set(&mut self, local: u32) -> Step {
+        let value = self.pop()?;
+        let variable = self.local(local)?;
+        self.b.def_var(variable, value);
+        Ok(())
+    }
+
+    fn local_tee(&mut self, local: u32) -> Step {
+        self.local_set(local)?;
+        self.local_get(local)
+    }
+
+    fn global_get(&mut self, index: u32) -> Step {
+        let (ty, place, offset, flags) = self.global(index)?;
+        let value = self.b.ins().load(ty, flags, place, offset);
+        self.push(value);
+        Ok(())
+    }
+
+    fn global_set(&mut self, index: u32) -> Step {
+        let value = self.pop()?;
+        let (_, place, offset, flags) = self.global(index)?;
+        self.b.ins().store(flags, value, place, offset);
+        Ok(())
+    }
+
+    fn ref_func(&mut self, index: u32) -> Step {
+        let record = match index.checked_sub(self.info.imported_func_count()) {
+            Some(defined) => {
+                let offset = self.offsets.defined_func(defined);
+                self.b.ins().iadd_imm_s(self.context, i64::from(offset))
+            }
+            None => self.context_pointer(self.offsets.imported_func(index)),
+        };
+        self.push(record);
+        Ok(())
+    }
+
+    fn table_get(&mut self, table: u32) -> Step {
+        let index = self.pop()?;
+        let place = self.element(TableIdx::new(table), index, TrapCode::TableOutOfBounds);
+        let flags = flags::place(self.b.func, Region::Elements);
+        let value = self.b.ins().load(types::I64, flags, place, 0);
+        self.push(value);
+        Ok(())
+    }
+
+    fn table_set(&mut self, table: u32) -> Step {
+        let value = self.pop()?;
+        let index = self.pop()?;
+        let place = self.element(TableIdx::new(table), index, TrapCode::TableOutOfBounds);
+        let flags = flags::place(self.b.func, Region::Elements);
+        self.b.ins().store(flags, value, place, 0);
+        Ok(())
+    }
+
+    fn table_size(&mut self, table: u32) -> Step {
+        let len = self.table_len(TableIdx::new(table));
+        let ty = self.table_index_ty(table);
+        let len = if ty == Ty::I32 { self.b.ins().ireduce(types::I32, len) } else { len };
+        self.push(len);
+        Ok(())
+    }
+
+    fn table_index_ty(&self, table: u32) -> Ty {
+        if self.info.table(TableIdx::new(table)).table64 { Ty::I64 } else { Ty::I32 }
     }
 }

@@ -10,6 +10,7 @@
 //! | [`Row`] | a row's facts |
 //! | [`Kind`] | whether a tier lowers the row as a value, a memory access or in its own control code |
 //! | [`Ty`] | the machine type of an operand |
+//! | [`translate::Translate`] | what a tier does for each operator, called by one match |
 //! | `lower::Emit` | what a lowering needs from the tier that asks for it |
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@
 pub mod lower;
 mod ops;
 mod rows;
+pub mod translate;
 mod unsupported;
 
 pub use ops::{Kind, Op, Row, Ty};

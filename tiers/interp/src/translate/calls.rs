@@ -8,6 +8,7 @@ use crate::translate::function::{Entry, machine_type};
 use crescendo_abi::Builtin;
 use crescendo_module::{FuncIdx, FuncType, TableIdx, TypeIdx};
 use crescendo_semantics::Ty;
+use crescendo_semantics::translate::Calls;
 
 /// What a call says of its callee before the frame: the callee operand, if it is on the stack, and the cell's operands.
 struct Target {
@@ -18,36 +19,6 @@ struct Target {
 }
 
 impl<'a> Function<'a, '_> {
-    pub(crate) fn call_func(&mut self, func: FuncIdx, tail: bool) -> Step {
-        let ty = self.env.info.type_of_func(func);
-        let imported = self.env.info.imported_func_count();
-        let (callee, offset) = match func.as_u32().checked_sub(imported) {
-            Some(defined) => (Callee::Defined, self.env.offsets.defined_func(defined)),
-            None => (Callee::Imported, self.env.offsets.imported_func(func.as_u32())),
-        };
-        self.finish_call(
-            Target { callee, source: None, extras: [u64::from(offset), 0], extra_count: 1 },
-            ty,
-            tail,
-        )
-    }
-
-    pub(crate) fn call_indirect(&mut self, ty: TypeIdx, table: TableIdx, tail: bool) -> Step {
-        let (index, _) = self.pop()?;
-        let callee = if self.env.info.table(table).table64 { Callee::Table64 } else { Callee::Table32 };
-        let id = self.env.info.type_id(ty);
-        let extras = [u64::from(self.env.offsets.table(table.as_u32())), u64::from(id.as_u32())];
-        // The index's canonical slot lies right above the arguments, where settling them does not write.
-        let source = Some(index);
-        self.finish_call(Target { callee, source, extras, extra_count: 2 }, self.env.info.func_type(ty), tail)
-    }
-
-    pub(crate) fn call_ref(&mut self, ty: TypeIdx, tail: bool) -> Step {
-        let (reference, _) = self.pop()?;
-        let target = Target { callee: Callee::Ref, source: Some(reference), extras: [0; 2], extra_count: 0 };
-        self.finish_call(target, self.env.info.func_type(ty), tail)
-    }
-
     fn finish_call(&mut self, target: Target, ty: &'a FuncType, tail: bool) -> Step {
         let params = ty.params().len();
         let first =
@@ -118,15 +89,49 @@ impl<'a> Function<'a, '_> {
         let slots = self.hot_slots.iter().flatten().copied();
         slots.filter(|slot| *slot < self.local_count() && self.local(*slot).hot != 0).collect()
     }
+}
+
+impl Calls for Function<'_, '_> {
+    fn call_func(&mut self, func: u32, tail: bool) -> Step {
+        let func = FuncIdx::new(func);
+        let ty = self.env.info.type_of_func(func);
+        let imported = self.env.info.imported_func_count();
+        let (callee, offset) = match func.as_u32().checked_sub(imported) {
+            Some(defined) => (Callee::Defined, self.env.offsets.defined_func(defined)),
+            None => (Callee::Imported, self.env.offsets.imported_func(func.as_u32())),
+        };
+        self.finish_call(
+            Target { callee, source: None, extras: [u64::from(offset), 0], extra_count: 1 },
+            ty,
+            tail,
+        )
+    }
+
+    fn call_indirect(&mut self, ty: u32, table: u32, tail: bool) -> Step {
+        let (ty, table) = (TypeIdx::new(ty), TableIdx::new(table));
+        let (index, _) = self.pop()?;
+        let callee = if self.env.info.table(table).table64 { Callee::Table64 } else { Callee::Table32 };
+        let id = self.env.info.type_id(ty);
+        let extras = [u64::from(self.env.offsets.table(table.as_u32())), u64::from(id.as_u32())];
+        // The index's canonical slot lies right above the arguments, where settling them does not write.
+        let source = Some(index);
+        self.finish_call(Target { callee, source, extras, extra_count: 2 }, self.env.info.func_type(ty), tail)
+    }
+
+    fn call_ref(&mut self, ty: u32, tail: bool) -> Step {
+        let ty = TypeIdx::new(ty);
+        let (reference, _) = self.pop()?;
+        let target = Target { callee: Callee::Ref, source: Some(reference), extras: [0; 2], extra_count: 0 };
+        self.finish_call(target, self.env.info.func_type(ty), tail)
+    }
 
     /// Calls a builtin. The operands, topmost `operands` entries, are replaced by the result.
-    pub(crate) fn call_builtin(
+    fn call_builtin(
         &mut self,
         builtin: Builtin,
         operands: usize,
         result: Option<Ty>,
-        a: u32,
-        b: u32,
+        numbers: [u32; 2],
     ) -> Step {
         let first =
             (self.height().checked_sub(operands)).ok_or_else(|| self.impossible("operands are missing"))?;
@@ -134,6 +139,7 @@ impl<'a> Function<'a, '_> {
             self.flush_at(height)?;
         }
         let args = self.temp(first);
+        let [a, b] = numbers;
         self.reserve(args + operands.max(1) as u32);
         let extras = [builtin as u64, u64::from(args), u64::from(a), u64::from(b)];
         self.append(MicroOp::Builtin, &[], None, &extras);

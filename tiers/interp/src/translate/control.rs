@@ -1,10 +1,11 @@
 //! Blocks, branches and returns.
 
-use super::function::{ControlFrame, Entry, FrameKind, Function, Label, UNBOUND, machine_type, parsed_type};
+use super::function::{ControlFrame, Entry, Function, Label, UNBOUND, machine_type, parsed_type};
 use super::region::{Home, Source};
 use super::{Step, Stop};
 use crate::micro::{ENTER_COUNTS, ENTER_LOOP, MicroOp};
 use crescendo_module::TypeIdx;
+use crescendo_semantics::translate::{Control, FrameKind};
 use crescendo_semantics::{Op, Ty};
 use wasmparser::{BlockType, BrTable};
 
@@ -53,13 +54,6 @@ impl<'b> Function<'_, 'b> {
         }
     }
 
-    /// Adds an operator to the current run.
-    pub(crate) fn charge(&mut self, weight: u8) {
-        if let Some(run) = self.buffers.fuel_runs.last_mut() {
-            *run = run.saturating_add(u32::from(weight));
-        }
-    }
-
     fn push_frame(
         &mut self,
         kind: FrameKind,
@@ -93,91 +87,6 @@ impl<'b> Function<'_, 'b> {
                 Ok((list(ty.params())?, list(ty.results())?))
             }
         }
-    }
-
-    pub(crate) fn block(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        self.flush()?;
-        self.push_frame(FrameKind::Block, params, results, UNBOUND)
-    }
-
-    pub(crate) fn loop_(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        self.flush()?;
-        self.end_region()?;
-        self.push_frame(FrameKind::Loop, params, results, UNBOUND)?;
-        let label = self.frame(0)?.label;
-        self.bind(label);
-        self.loop_depth += 1;
-        self.count_loop(label);
-        self.check_epoch();
-        self.start_run();
-        Ok(())
-    }
-
-    pub(crate) fn if_(&mut self, ty: BlockType) -> Step {
-        let (params, results) = self.block_type(ty)?;
-        let condition = self.pop_condition(MicroOp::BrUnless)?;
-        self.flush()?;
-        let else_label = self.new_label();
-        self.branch_on(condition, else_label);
-        self.push_frame(FrameKind::If, params, results, else_label)?;
-        self.start_run();
-        Ok(())
-    }
-
-    pub(crate) fn else_(&mut self) -> Step {
-        if self.reachable {
-            self.flush()?;
-            let label = self.branch_label(0)?;
-            self.append(MicroOp::Br, &[], None, &[u64::from(label)]);
-            self.end_region()?;
-        }
-        let frame = *self.frame(0)?;
-        self.bind(frame.else_label);
-        self.truncate(frame.height)?;
-        self.push_slots(frame.params);
-        let top = self.frames.len() - 1;
-        self.frames[top].kind = FrameKind::Else;
-        self.reachable = true;
-        self.start_run();
-        Ok(())
-    }
-
-    pub(crate) fn end(&mut self) -> Step {
-        let frame = *self.frame(0)?;
-        if frame.kind == FrameKind::Function {
-            if self.reachable {
-                self.return_()?;
-            }
-            self.frames.pop();
-            return Ok(());
-        }
-        if self.reachable {
-            self.flush()?;
-            self.end_region()?;
-        }
-        let falls_through = self.reachable;
-        // An `if` without `else` goes on here when its condition is zero.
-        let skipped = frame.kind == FrameKind::If;
-        if skipped {
-            self.bind(frame.else_label);
-        }
-        if frame.kind == FrameKind::Loop {
-            self.loop_depth -= 1;
-            self.leave_loop();
-        } else {
-            self.bind(frame.label);
-        }
-        self.frames.pop();
-        self.truncate(frame.height)?;
-        self.push_slots(frame.results);
-        let joined = frame.branched && frame.kind != FrameKind::Loop;
-        self.reachable = falls_through || skipped || joined;
-        if self.reachable && (skipped || joined || frame.kind == FrameKind::Else) {
-            self.start_run();
-        }
-        Ok(())
     }
 
     /// Pushes entries that are in their canonical slots.
@@ -263,12 +172,6 @@ impl<'b> Function<'_, 'b> {
         Ok(())
     }
 
-    /// Branches without condition; the code that follows is unreachable.
-    pub(crate) fn br(&mut self, depth: u32) -> Step {
-        self.branch_to(depth)?;
-        self.unreachable_from_here()
-    }
-
     fn branch_to(&mut self, depth: u32) -> Step {
         let frame = *self.frame(depth)?;
         if frame.kind == FrameKind::Function {
@@ -278,11 +181,6 @@ impl<'b> Function<'_, 'b> {
         let label = self.branch_label(depth)?;
         self.append(MicroOp::Br, &[], None, &[u64::from(label)]);
         Ok(())
-    }
-
-    pub(crate) fn br_if(&mut self, depth: u32) -> Step {
-        let condition = self.pop_condition(MicroOp::BrIf)?;
-        self.branch_if(condition, depth)
     }
 
     /// Branches on a condition; goes on in the same region where the branch moves nothing.
@@ -311,7 +209,162 @@ impl<'b> Function<'_, 'b> {
         Ok(())
     }
 
-    pub(crate) fn br_table(&mut self, table: &BrTable<'_>) -> Step {
+    /// Leaves the results where the caller finds them and returns.
+    fn return_values(&mut self) -> Step {
+        let count = self.ty.results().len();
+        let record = u64::from(self.record_slot);
+        let first =
+            (self.height().checked_sub(count)).ok_or_else(|| self.impossible("results are missing"))?;
+        match count {
+            0 => self.append(MicroOp::Return(None), &[], None, &[record]),
+            1 => {
+                let (source, ty) = self.source_at(first);
+                self.append(MicroOp::Return(Some(ty)), &[source], None, &[record]);
+            }
+            _ => {
+                // Results may be locals that the copies overwrite: settle them in temps first.
+                for height in first..self.height() {
+                    self.flush_at(height)?;
+                }
+                for i in 0..count {
+                    let (source, ty) = self.source_at(first + i);
+                    self.copy(source, ty, Home::Slot(i as u32))?;
+                }
+                self.append(MicroOp::Return(None), &[], None, &[record]);
+            }
+        }
+        Ok(())
+    }
+
+    /// After a micro-operator that never goes on.
+    pub(crate) fn unreachable_from_here(&mut self) -> Step {
+        self.end_region()?;
+        let height = self.frame(0)?.height;
+        self.truncate(height)?;
+        self.reach.set(false);
+        Ok(())
+    }
+}
+
+impl Control for Function<'_, '_> {
+    fn unreachable(&mut self) -> Step {
+        self.append(MicroOp::Unreachable, &[], None, &[]);
+        self.unreachable_from_here()
+    }
+
+    /// The reference stays unless it is null.
+    fn br_on_null(&mut self, depth: u32) -> Step {
+        self.settle_reference()?;
+        let (reference, ty) = self.pop()?;
+        let condition = self.is_null(reference);
+        self.branch_if((condition, MicroOp::BrIf), depth)?;
+        self.push_slots(&[ty]);
+        Ok(())
+    }
+
+    /// The reference is carried to the target; it is gone when it is null.
+    fn br_on_non_null(&mut self, depth: u32) -> Step {
+        self.settle_reference()?;
+        let (reference, _) = self.top_source()?;
+        let condition = self.is_null(reference);
+        self.branch_if((condition, MicroOp::BrUnless), depth)?;
+        self.drop_entry().map(|_| ())
+    }
+
+    fn block(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        self.flush()?;
+        self.push_frame(FrameKind::Block, params, results, UNBOUND)
+    }
+
+    fn loop_(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        self.flush()?;
+        self.end_region()?;
+        self.push_frame(FrameKind::Loop, params, results, UNBOUND)?;
+        let label = self.frame(0)?.label;
+        self.bind(label);
+        self.loop_depth += 1;
+        self.count_loop(label);
+        self.check_epoch();
+        self.start_run();
+        Ok(())
+    }
+
+    fn if_(&mut self, ty: BlockType) -> Step {
+        let (params, results) = self.block_type(ty)?;
+        let condition = self.pop_condition(MicroOp::BrUnless)?;
+        self.flush()?;
+        let else_label = self.new_label();
+        self.branch_on(condition, else_label);
+        self.push_frame(FrameKind::If, params, results, else_label)?;
+        self.start_run();
+        Ok(())
+    }
+
+    fn else_(&mut self) -> Step {
+        if self.reach.is_reachable() {
+            self.flush()?;
+            let label = self.branch_label(0)?;
+            self.append(MicroOp::Br, &[], None, &[u64::from(label)]);
+            self.end_region()?;
+        }
+        let frame = *self.frame(0)?;
+        self.bind(frame.else_label);
+        self.truncate(frame.height)?;
+        self.push_slots(frame.params);
+        let top = self.frames.len() - 1;
+        self.frames[top].kind = FrameKind::Else;
+        self.reach.set(true);
+        self.start_run();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Step {
+        let frame = *self.frame(0)?;
+        if frame.kind == FrameKind::Function {
+            if self.reach.is_reachable() {
+                self.return_()?;
+            }
+            self.frames.pop();
+            return Ok(());
+        }
+        if self.reach.is_reachable() {
+            self.flush()?;
+            self.end_region()?;
+        }
+        let join = self.reach.join(frame.kind, frame.branched);
+        if join.skipped {
+            self.bind(frame.else_label);
+        }
+        if frame.kind == FrameKind::Loop {
+            self.loop_depth -= 1;
+            self.leave_loop();
+        } else {
+            self.bind(frame.label);
+        }
+        self.frames.pop();
+        self.truncate(frame.height)?;
+        self.push_slots(frame.results);
+        self.reach.set(join.is_reachable());
+        if join.starts_run() {
+            self.start_run();
+        }
+        Ok(())
+    }
+
+    /// Branches without condition; the code that follows is unreachable.
+    fn br(&mut self, depth: u32) -> Step {
+        self.branch_to(depth)?;
+        self.unreachable_from_here()
+    }
+
+    fn br_if(&mut self, depth: u32) -> Step {
+        let condition = self.pop_condition(MicroOp::BrIf)?;
+        self.branch_if(condition, depth)
+    }
+
+    fn br_table(&mut self, table: &BrTable<'_>) -> Step {
         let mut depths = bumpalo::collections::Vec::with_capacity_in(table.len() as usize + 1, self.bump);
         for target in table.targets() {
             depths.push(target?);
@@ -360,46 +413,9 @@ impl<'b> Function<'_, 'b> {
     }
 
     /// `return`, and the end of the function.
-    pub(crate) fn return_(&mut self) -> Step {
+    fn return_(&mut self) -> Step {
         self.return_values()?;
         self.unreachable_from_here()
-    }
-
-    /// Leaves the results where the caller finds them and returns.
-    fn return_values(&mut self) -> Step {
-        let count = self.ty.results().len();
-        let record = u64::from(self.record_slot);
-        let first =
-            (self.height().checked_sub(count)).ok_or_else(|| self.impossible("results are missing"))?;
-        match count {
-            0 => self.append(MicroOp::Return(None), &[], None, &[record]),
-            1 => {
-                let (source, ty) = self.source_at(first);
-                self.append(MicroOp::Return(Some(ty)), &[source], None, &[record]);
-            }
-            _ => {
-                // Results may be locals that the copies overwrite: settle them in temps first.
-                for height in first..self.height() {
-                    self.flush_at(height)?;
-                }
-                for i in 0..count {
-                    let (source, ty) = self.source_at(first + i);
-                    self.copy(source, ty, Home::Slot(i as u32))?;
-                }
-                self.append(MicroOp::Return(None), &[], None, &[record]);
-            }
-        }
-        Ok(())
-    }
-
-    /// After a micro-operator that never goes on.
-    pub(crate) fn unreachable_from_here(&mut self) -> Step {
-        self.end_region()?;
-        let height = self.frame(0)?.height;
-        self.truncate(height)?;
-        self.reachable = false;
-        self.dead_blocks = 0;
-        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use bumpalo::Bump;
 use crescendo_abi::frame::RECORD_SLOTS;
 use crescendo_module::{DefinedFuncIdx, FuncType, ValType};
 use crescendo_semantics::Ty;
+use crescendo_semantics::translate::{FrameKind, Reach, translate};
 use wasmparser::FunctionBody;
 
 /// An operand on the model stack.
@@ -39,15 +40,6 @@ pub(crate) struct Local {
     top: u32,
     /// Its value in this region, if the region has set it: region number and value.
     def: Option<(u32, ValueId)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FrameKind {
-    Function,
-    Block,
-    Loop,
-    If,
-    Else,
 }
 
 /// A block that is open.
@@ -124,9 +116,7 @@ pub(crate) struct Function<'a, 'b> {
     flushed: usize,
     region_number: u32,
     pub(crate) max_slots: u32,
-    pub(crate) reachable: bool,
-    /// Blocks opened since the code became unreachable.
-    pub(crate) dead_blocks: u32,
+    pub(crate) reach: Reach,
     pub(crate) loop_depth: u32,
     /// Offset of the entry cell that counts.
     pub(crate) counted_entry: Option<u32>,
@@ -207,8 +197,7 @@ impl<'a, 'b> Function<'a, 'b> {
             flushed: 0,
             region_number: 0,
             max_slots: 0,
-            reachable: true,
-            dead_blocks: 0,
+            reach: Reach::new(),
             loop_depth: 0,
             counted_entry: None,
             current_loop: None,
@@ -248,7 +237,7 @@ impl<'a, 'b> Function<'a, 'b> {
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             self.offset = offset as u32;
-            self.operator(&operator)?;
+            translate(&mut self, &operator)?;
             if !self.options.fuse {
                 self.step_boundary()?;
             } else if self.buffers.region.insts.len() >= MAX_REGION {

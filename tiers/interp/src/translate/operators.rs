@@ -1,164 +1,33 @@
-//! Operators to micro-operators.
+//! Operators on values, variables and memories, to micro-operators.
 
-use super::Step;
 use super::function::{Entry, Function, machine_type};
 use super::region::{Home, Source};
+use super::{Step, Stop};
 use crate::micro::{Access, MicroOp};
-use crescendo_abi::Builtin;
-use crescendo_module::{FuncIdx, GlobalIdx, MemoryIdx, TableIdx, TypeIdx};
-use crescendo_semantics::{Kind, Op, Ty};
-use wasmparser::{MemArg, MemArgTarget, Operator};
+use crescendo_module::{GlobalIdx, MemoryIdx, TableIdx};
+use crescendo_semantics::translate::{Memories, Reach, Tier, Values, Variables};
+use crescendo_semantics::{Op, Ty};
+use wasmparser::{MemArg, MemArgTarget};
 
-impl Function<'_, '_> {
-    /// Translates one operator.
-    pub(crate) fn operator(&mut self, operator: &Operator<'_>) -> Step {
-        if !self.reachable {
-            match operator {
-                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
-                    self.dead_blocks += 1;
-                    return Ok(());
-                }
-                Operator::Else if self.dead_blocks == 0 => {}
-                Operator::End if self.dead_blocks == 0 => {}
-                Operator::End => {
-                    self.dead_blocks -= 1;
-                    return Ok(());
-                }
-                _ => return Ok(()),
-            }
-        }
-        let op = Op::from_operator(operator)
-            .ok_or_else(|| self.impossible("an operator that is not supported"))?;
-        let row = op.row();
-        self.charge(row.weight);
-        match row.kind {
-            Kind::Value | Kind::Compare | Kind::Trapping => self.value(op),
-            Kind::Load { .. } | Kind::Store { .. } => {
-                let memarg =
-                    Op::memarg(operator).ok_or_else(|| self.impossible("an access without a place"))?;
-                self.access(op, &memarg)
-            }
-            Kind::Control => self.control(operator),
-        }
+impl Tier for Function<'_, '_> {
+    type Error = Stop;
+
+    fn impossible(&self, message: &str) -> Stop {
+        Function::impossible(self, message)
     }
 
-    fn control(&mut self, operator: &Operator<'_>) -> Step {
-        match *operator {
-            Operator::Unreachable => {
-                self.append(MicroOp::Unreachable, &[], None, &[]);
-                self.unreachable_from_here()
-            }
-            Operator::Nop => Ok(()),
-            Operator::Block { blockty } => self.block(blockty),
-            Operator::Loop { blockty } => self.loop_(blockty),
-            Operator::If { blockty } => self.if_(blockty),
-            Operator::Else => self.else_(),
-            Operator::End => self.end(),
-            Operator::Br { relative_depth } => self.br(relative_depth),
-            Operator::BrIf { relative_depth } => self.br_if(relative_depth),
-            Operator::BrTable { ref targets } => self.br_table(targets),
-            Operator::BrOnNull { relative_depth } => self.br_on_null(relative_depth),
-            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(relative_depth),
-            Operator::Return => self.return_(),
-            Operator::Call { function_index } => self.call_func(FuncIdx::new(function_index), false),
-            Operator::ReturnCall { function_index } => self.call_func(FuncIdx::new(function_index), true),
-            Operator::CallIndirect { type_index, table_index } => {
-                self.call_indirect(TypeIdx::new(type_index), TableIdx::new(table_index), false)
-            }
-            Operator::ReturnCallIndirect { type_index, table_index } => {
-                self.call_indirect(TypeIdx::new(type_index), TableIdx::new(table_index), true)
-            }
-            Operator::CallRef { type_index } => self.call_ref(TypeIdx::new(type_index), false),
-            Operator::ReturnCallRef { type_index } => self.call_ref(TypeIdx::new(type_index), true),
-            Operator::Drop => self.drop_entry().map(|_| ()),
-            Operator::Select | Operator::TypedSelect { .. } => self.select(),
-            Operator::LocalGet { local_index } => {
-                self.push_local(local_index);
-                Ok(())
-            }
-            Operator::LocalSet { local_index } => self.set_local(local_index, false),
-            Operator::LocalTee { local_index } => self.set_local(local_index, true),
-            Operator::I32Const { value } => self.constant(u64::from(value as u32), Ty::I32),
-            Operator::I64Const { value } => self.constant(value as u64, Ty::I64),
-            Operator::F32Const { value } => self.constant(u64::from(value.bits()), Ty::F32),
-            Operator::F64Const { value } => self.constant(value.bits(), Ty::F64),
-            Operator::RefNull { .. } => self.constant(0, Ty::I64),
-            _ => self.variables(operator),
-        }
+    fn reach(&mut self) -> &mut Reach {
+        &mut self.reach
     }
 
-    /// Operators on globals, tables and memories.
-    fn variables(&mut self, operator: &Operator<'_>) -> Step {
-        match *operator {
-            Operator::GlobalGet { global_index } => {
-                let (ty, imported, offset) = self.global(GlobalIdx::new(global_index))?;
-                self.nullary(MicroOp::GlobalGet(ty, imported), ty, offset)
-            }
-            Operator::GlobalSet { global_index } => {
-                let (ty, imported, offset) = self.global(GlobalIdx::new(global_index))?;
-                let (value, _) = self.pop()?;
-                self.append(MicroOp::GlobalSet(ty, imported), &[value], None, &[offset]);
-                Ok(())
-            }
-            Operator::RefFunc { function_index } => {
-                let imported = self.env.info.imported_func_count();
-                let (is_imported, offset) = match function_index.checked_sub(imported) {
-                    Some(defined) => (false, self.env.offsets.defined_func(defined)),
-                    None => (true, self.env.offsets.imported_func(function_index)),
-                };
-                self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, u64::from(offset))
-            }
-            Operator::TableGet { table } => {
-                let (ty, offset) = self.table(table);
-                let (index, _) = self.pop()?;
-                let value = self.push_value(Ty::I64);
-                self.append(MicroOp::TableGet(ty), &[index], Some(value), &[offset]);
-                Ok(())
-            }
-            Operator::TableSet { table } => {
-                let (ty, offset) = self.table(table);
-                let (value, _) = self.pop()?;
-                let (index, _) = self.pop()?;
-                self.append(MicroOp::TableSet(ty), &[index, value], None, &[offset]);
-                Ok(())
-            }
-            Operator::TableSize { table } => {
-                let (ty, offset) = self.table(table);
-                self.nullary(MicroOp::TableSize(ty), ty, offset)
-            }
-            Operator::TableGrow { table } => {
-                let (ty, _) = self.table(table);
-                self.call_builtin(Builtin::TableGrow, 2, Some(ty), table, 0)
-            }
-            Operator::TableFill { table } => self.call_builtin(Builtin::TableFill, 3, None, table, 0),
-            Operator::TableCopy { dst_table, src_table } => {
-                self.call_builtin(Builtin::TableCopy, 3, None, dst_table, src_table)
-            }
-            Operator::TableInit { elem_index, table } => {
-                self.call_builtin(Builtin::TableInit, 3, None, table, elem_index)
-            }
-            Operator::ElemDrop { elem_index } => self.call_builtin(Builtin::ElemDrop, 0, None, elem_index, 0),
-            Operator::MemorySize { mem } => {
-                let ty = self.memory_index_type(mem);
-                let offset = u64::from(self.env.offsets.memory(mem));
-                self.nullary(MicroOp::MemorySize(ty), ty, offset)
-            }
-            Operator::MemoryGrow { mem } => {
-                let ty = self.memory_index_type(mem);
-                self.call_builtin(Builtin::MemoryGrow, 1, Some(ty), mem, 0)
-            }
-            Operator::MemoryFill { mem } => self.call_builtin(Builtin::MemoryFill, 3, None, mem, 0),
-            Operator::MemoryCopy { dst_mem, src_mem } => {
-                self.call_builtin(Builtin::MemoryCopy, 3, None, dst_mem, src_mem)
-            }
-            Operator::MemoryInit { data_index, mem } => {
-                self.call_builtin(Builtin::MemoryInit, 3, None, mem, data_index)
-            }
-            Operator::DataDrop { data_index } => self.call_builtin(Builtin::DataDrop, 0, None, data_index, 0),
-            _ => Err(self.impossible("an operator that is not translated")),
+    fn charge(&mut self, weight: u8) {
+        if let Some(run) = self.buffers.fuel_runs.last_mut() {
+            *run = run.saturating_add(u32::from(weight));
         }
     }
+}
 
+impl Values for Function<'_, '_> {
     /// A value row, in its canonical form: constants on the right, subtraction of a constant as an addition, comparisons by
     /// "less" where both sides are equal in kind. Fewer forms need fewer handlers.
     fn value(&mut self, op: Op) -> Step {
@@ -174,6 +43,89 @@ impl Function<'_, '_> {
         Ok(())
     }
 
+    fn constant(&mut self, ty: Ty, bits: u64) -> Step {
+        self.push(Entry::Const(bits), ty);
+        Ok(())
+    }
+
+    fn select(&mut self) -> Step {
+        let (condition, op) = self.pop_condition(MicroOp::BrIf)?;
+        let (mut if_zero, _) = self.pop()?;
+        let (mut if_not, ty) = self.pop()?;
+        if op == MicroOp::BrUnless {
+            std::mem::swap(&mut if_zero, &mut if_not);
+        }
+        let value = self.push_value(ty);
+        self.append(MicroOp::Select(ty), &[if_not, if_zero, condition], Some(value), &[]);
+        Ok(())
+    }
+
+    fn drop_(&mut self) -> Step {
+        self.drop_entry().map(|_| ())
+    }
+}
+
+impl Variables for Function<'_, '_> {
+    fn local_get(&mut self, local: u32) -> Step {
+        self.push_local(local);
+        Ok(())
+    }
+
+    fn local_set(&mut self, local: u32) -> Step {
+        self.set_local(local, false)
+    }
+
+    fn local_tee(&mut self, local: u32) -> Step {
+        self.set_local(local, true)
+    }
+
+    fn global_get(&mut self, global: u32) -> Step {
+        let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
+        self.nullary(MicroOp::GlobalGet(ty, imported), ty, offset)
+    }
+
+    fn global_set(&mut self, global: u32) -> Step {
+        let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
+        let (value, _) = self.pop()?;
+        self.append(MicroOp::GlobalSet(ty, imported), &[value], None, &[offset]);
+        Ok(())
+    }
+
+    fn ref_func(&mut self, func: u32) -> Step {
+        let (is_imported, offset) = match func.checked_sub(self.env.info.imported_func_count()) {
+            Some(defined) => (false, self.env.offsets.defined_func(defined)),
+            None => (true, self.env.offsets.imported_func(func)),
+        };
+        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, u64::from(offset))
+    }
+
+    fn table_get(&mut self, table: u32) -> Step {
+        let op = MicroOp::TableGet(self.table_index_ty(table));
+        let (index, _) = self.pop()?;
+        let value = self.push_value(Ty::I64);
+        self.append(op, &[index], Some(value), &[self.env.offsets.table(table).into()]);
+        Ok(())
+    }
+
+    fn table_set(&mut self, table: u32) -> Step {
+        let op = MicroOp::TableSet(self.table_index_ty(table));
+        let (value, _) = self.pop()?;
+        let (index, _) = self.pop()?;
+        self.append(op, &[index, value], None, &[self.env.offsets.table(table).into()]);
+        Ok(())
+    }
+
+    fn table_size(&mut self, table: u32) -> Step {
+        let ty = self.table_index_ty(table);
+        self.nullary(MicroOp::TableSize(ty), ty, self.env.offsets.table(table).into())
+    }
+
+    fn table_index_ty(&self, table: u32) -> Ty {
+        if self.env.info.table(TableIdx::new(table)).table64 { Ty::I64 } else { Ty::I32 }
+    }
+}
+
+impl Memories for Function<'_, '_> {
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
         let MemArgTarget::Memory(index) = memarg.target else {
             return Err(self.impossible("an access to something else than a memory"));
@@ -209,23 +161,17 @@ impl Function<'_, '_> {
         Ok(())
     }
 
-    fn select(&mut self) -> Step {
-        let (condition, op) = self.pop_condition(MicroOp::BrIf)?;
-        let (mut if_zero, _) = self.pop()?;
-        let (mut if_not, ty) = self.pop()?;
-        if op == MicroOp::BrUnless {
-            std::mem::swap(&mut if_zero, &mut if_not);
-        }
-        let value = self.push_value(ty);
-        self.append(MicroOp::Select(ty), &[if_not, if_zero, condition], Some(value), &[]);
-        Ok(())
+    fn memory_size(&mut self, memory: u32) -> Step {
+        let ty = self.memory_index_ty(memory);
+        self.nullary(MicroOp::MemorySize(ty), ty, self.env.offsets.memory(memory).into())
     }
 
-    fn constant(&mut self, bits: u64, ty: Ty) -> Step {
-        self.push(Entry::Const(bits), ty);
-        Ok(())
+    fn memory_index_ty(&self, memory: u32) -> Ty {
+        if self.env.info.memory(MemoryIdx::new(memory)).memory64 { Ty::I64 } else { Ty::I32 }
     }
+}
 
+impl Function<'_, '_> {
     /// A micro-operator without sources and one extra.
     fn nullary(&mut self, op: MicroOp, ty: Ty, extra: u64) -> Step {
         let value = self.push_value(ty);
@@ -233,7 +179,7 @@ impl Function<'_, '_> {
         Ok(())
     }
 
-    fn global(&self, index: GlobalIdx) -> Result<(Ty, bool, u64), super::Stop> {
+    fn global(&self, index: GlobalIdx) -> Result<(Ty, bool, u64), Stop> {
         let ty = machine_type(self.env.info.global(index).content)?;
         let imported = self.env.info.imported_global_count();
         Ok(match index.as_u32().checked_sub(imported) {
@@ -242,48 +188,19 @@ impl Function<'_, '_> {
         })
     }
 
-    /// The index type of a table and where the context points to it.
-    fn table(&self, index: u32) -> (Ty, u64) {
-        let ty = if self.env.info.table(TableIdx::new(index)).table64 { Ty::I64 } else { Ty::I32 };
-        (ty, u64::from(self.env.offsets.table(index)))
-    }
-
-    fn memory_index_type(&self, index: u32) -> Ty {
-        if self.env.info.memory(MemoryIdx::new(index)).memory64 { Ty::I64 } else { Ty::I32 }
-    }
-
-    /// The reference stays unless it is null.
-    fn br_on_null(&mut self, depth: u32) -> Step {
-        self.settle_reference()?;
-        let (reference, ty) = self.pop()?;
-        let condition = self.is_null(reference);
-        self.branch_if((condition, MicroOp::BrIf), depth)?;
-        self.push_slots(&[ty]);
-        Ok(())
-    }
-
-    /// The reference is carried to the target; it is gone when it is null.
-    fn br_on_non_null(&mut self, depth: u32) -> Step {
-        self.settle_reference()?;
-        let (reference, _) = self.top_source()?;
-        let condition = self.is_null(reference);
-        self.branch_if((condition, MicroOp::BrUnless), depth)?;
-        self.drop_entry().map(|_| ())
-    }
-
     /// Brings the topmost entry to its slot, so that both ways of a branch find it there.
-    fn settle_reference(&mut self) -> Step {
+    pub(crate) fn settle_reference(&mut self) -> Step {
         self.top()?;
         self.flush_at(self.height() - 1)
     }
 
-    fn top_source(&mut self) -> Result<(Source, Ty), super::Stop> {
+    pub(crate) fn top_source(&mut self) -> Result<(Source, Ty), Stop> {
         self.top()?;
         Ok(self.source_at(self.height() - 1))
     }
 
     /// A condition that lies above the whole stack while it is tested.
-    fn is_null(&mut self, reference: Source) -> Source {
+    pub(crate) fn is_null(&mut self, reference: Source) -> Source {
         let slot = self.temp(self.height() + 1);
         self.reserve(slot + 1);
         let value = self.buffers.region.define(Ty::I32, Home::Slot(slot));

@@ -53,9 +53,8 @@ fn sqlite() {
     program("sqlite.wasm", 37, 4);
 }
 
-/// Takes an hour without optimisation.
 #[test]
-#[ignore = "takes long"]
+#[ignore = "takes an hour without optimisation; the tests above take samples of it"]
 fn every_function_and_loop_of_every_program() {
     for name in ["lua.wasm", "sqlite.wasm", "quickjs.wasm", "bzip2.wasm", "numeric.wasm"] {
         program(name, 1, usize::MAX);

@@ -7,11 +7,33 @@ use crescendo_code::{NativeCode, NativeInfo, NativeLocation, NativeTrap};
 use crescendo_interp::Variant;
 use crescendo_jit::{Compiled, Entry, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// Why nothing is compiled when the code budget is used up; that passes.
-pub(super) const NO_ROOM: &str = "the engine's code budget is used up";
+/// Why a function got no code.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The engine's code budget is used up, which passes.
+    NoRoom,
+    /// It never gets any.
+    Final(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Final(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::NoRoom => f.write_str("the engine's code budget is used up"),
+            Failure::Final(error) => error.fmt(f),
+        }
+    }
+}
 
 /// What is to be compiled.
 #[derive(Clone, Copy, Debug)]
@@ -27,13 +49,13 @@ pub(super) fn compile(
     module: &Module,
     target: Target,
     scratch: &mut Scratch,
-) -> (Result<NativeCode>, Duration) {
+) -> (Result<NativeCode, Failure>, Duration) {
     let started = Instant::now();
     // A defect of the compiler costs the function its native code, not the guest its life.
     let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, scratch)));
     let result = result.unwrap_or_else(|_| {
         *scratch = Scratch::new();
-        Err(Error::msg("the compiler panicked"))
+        Err(Error::msg("the compiler panicked").into())
     });
     let elapsed = started.elapsed();
     tracing::debug!(
@@ -48,19 +70,19 @@ pub(super) fn compile(
     (result, elapsed)
 }
 
-fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result<NativeCode> {
+fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result<NativeCode, Failure> {
     let Some(tiering) = module.engine().tiering() else {
-        return Err(Error::msg("the engine only interprets"));
+        return Err(Error::msg("the engine only interprets").into());
     };
     if !tiering.has_room() {
-        return Err(Error::msg(NO_ROOM));
+        return Err(Failure::NoRoom);
     }
     let entry = match target.at_loop {
         None => Entry::Call,
         Some(index) => {
             let bytecode = module.bytecode(target.variant, target.func)?;
             let Some(found) = bytecode.loops().get(index as usize) else {
-                return Err(crate::error::bug!("the function has no loop {index}"));
+                return Err(crate::error::bug!("the function has no loop {index}").into());
             };
             Entry::Osr { loop_offset: found.offset }
         }

@@ -1,9 +1,10 @@
 //! What the compiler makes of a function, as text.
 
+use super::engine::compiler_options;
 use crate::error::{Error, Result, arguments};
 use crate::module::Module;
 use crescendo_interp::Variant;
-use crescendo_jit::{Compiler, CompilerOptions, Entry, Request, Scratch, Support};
+use crescendo_jit::{Compiler, Entry, Request, Scratch, Support};
 
 /// A form of a compiled function; see [`Module::compiled_text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,11 +31,7 @@ impl Module {
             self.info().validate_body(self.bytes(), func, &mut scratch.validator).map_err(Error::from)
         })?;
         let variant = if config.guarded_memories() { Variant::Guarded } else { Variant::Checked };
-        let options = CompilerOptions {
-            fuel: config.consume_fuel,
-            epochs: config.epoch_interruption,
-            support: Support::default(),
-        };
+        let options = compiler_options(config, Support::default());
         let request = Request {
             info: self.info(),
             bytes: self.bytes(),

@@ -1,10 +1,10 @@
 //! Making code visible to guests: entry records of instances, counters of loops.
 
-use super::compile::{NO_ROOM, Target, compile};
+use super::compile::{Failure, Target, compile};
 use super::queue::COMPILER_STACK;
-use super::settings::{NEVER, TieringMode};
 use super::state::{Stage, State};
 use crate::module::Module;
+use crate::tiering::settings::{NEVER, TieringMode};
 use crescendo_abi::{VmContext, VmFuncRef};
 use crescendo_code::NativeCode;
 use crescendo_interp::{Bytecode, Variant};
@@ -126,12 +126,17 @@ fn publish(module: &Module, state: &State, variant: Variant, func: DefinedFuncId
 }
 
 /// Takes over what a compilation has come to.
-pub(super) fn finish(module: &Module, target: Target, result: crate::Result<NativeCode>, elapsed: Duration) {
+pub(super) fn finish(
+    module: &Module,
+    target: Target,
+    result: Result<NativeCode, Failure>,
+    elapsed: Duration,
+) {
     let Target { variant, func, at_loop } = target;
     let stage = match result {
         Ok(code) => Stage::Compiled(code),
-        Err(error) if error.to_string() == NO_ROOM => Stage::Interpreted,
-        Err(error) => Stage::Refused(error.to_string()),
+        Err(Failure::NoRoom) => Stage::Interpreted,
+        Err(Failure::Final(error)) => Stage::Refused(error.to_string()),
     };
     let bytecode = module.code().get(variant, func);
     let mut state = module.tiering().lock();
@@ -246,8 +251,8 @@ fn compile_beforehand(module: &Module, target: Target, scratch: &mut Scratch) {
     let Some(tiering) = module.engine().tiering() else { return };
     let info = module.info();
     let (index, bytes) = (info.func_idx(target.func).as_u32(), info.body_range(target.func).len());
-    if !tiering.settings().allows(index, bytes) {
-        return refuse(module, target, "its size or its mask");
+    if let Some(reason) = tiering.settings().refusal(index, bytes) {
+        return refuse(module, target, reason);
     }
     // What is not valid is for its first caller to see.
     let valid = module.engine().with_scratch(|scratch| {

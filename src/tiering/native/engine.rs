@@ -3,11 +3,11 @@
 use super::compile::Target;
 use super::queue::Queue;
 use super::retire::{Activity, Retired};
-use super::settings::{Tiering, TieringMode};
 use super::signatures::Signatures;
 use crate::Config;
 use crate::error::{Error, Result};
 use crate::module::{Module, WeakModule};
+use crate::tiering::settings::{Tiering, TieringMode};
 use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
 use std::collections::VecDeque;
@@ -47,15 +47,13 @@ impl EngineTiering {
             leave: address(support.leave),
             halt_cell: address(support.halt_cell),
         };
-        let options =
-            CompilerOptions { fuel: config.consume_fuel, epochs: config.epoch_interruption, support };
         Some(EngineTiering {
             queue: Queue::new({
                 let settings = settings.clone();
                 move || settings.worker_count()
             }),
             settings,
-            options,
+            options: compiler_options(config, support),
             compiler: OnceLock::new(),
             signatures: Signatures::new().ok()?,
             code_bytes: AtomicUsize::new(0),
@@ -156,4 +154,9 @@ impl Drop for EngineTiering {
     fn drop(&mut self) {
         self.queue.close();
     }
+}
+
+/// How an engine with these settings compiles.
+pub(super) fn compiler_options(config: &Config, support: Support) -> CompilerOptions {
+    CompilerOptions { fuel: config.consume_fuel, epochs: config.epoch_interruption, support }
 }

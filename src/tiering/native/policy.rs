@@ -2,9 +2,9 @@
 
 use super::compile::{Target, compile};
 use super::install::{finish, refuse};
-use super::settings::{NEVER, TieringMode};
 use super::state::{LoopEntry, Stage};
 use crate::module::{Module, WeakModule};
+use crate::tiering::settings::{NEVER, TieringMode};
 use crescendo_interp::{Bytecode, Variant};
 use crescendo_jit::Scratch;
 use crescendo_module::DefinedFuncIdx;
@@ -41,8 +41,10 @@ fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx, heat: 
         function.stage = Stage::Queued;
     }
     let info = module.info();
-    if !tiering.settings().allows(info.func_idx(func).as_u32(), info.body_range(func).len()) {
-        return refuse(module, target, "its size or its mask");
+    if let Some(reason) =
+        tiering.settings().refusal(info.func_idx(func).as_u32(), info.body_range(func).len())
+    {
+        return refuse(module, target, reason);
     }
     start(module, target, heat);
 }
@@ -58,7 +60,7 @@ pub(crate) fn loop_hot(
     let bytecode = module.code().get(variant, func)?;
     let settings = tiering.settings();
     let info = module.info();
-    if !settings.allows(info.func_idx(func).as_u32(), info.body_range(func).len()) {
+    if settings.refusal(info.func_idx(func).as_u32(), info.body_range(func).len()).is_some() {
         bytecode.stop_counting(index);
         return None;
     }

@@ -1,8 +1,8 @@
 //! Filling in a [`TieringReport`].
 
-use super::report::{FunctionReport, LoopReport, TieringReport};
 use super::state::{Function, Stage};
 use crate::module::Module;
+use crate::tiering::report::{FunctionReport, LoopReport, TieringReport};
 use crescendo_interp::Variant;
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;

@@ -1,0 +1,306 @@
+//! From an operator of wasm to what a tier does for it: one match for all tiers.
+//!
+//! A tier implements the traits of [`Translate`], keeps a [`Reach`] and calls [`translate`] for each operator of a body, in
+//! order. What is reachable, what an operator costs and where runs of fuel start is decided here, because
+//! remaining fuel must not depend on the tier.
+
+use crate::ops::{Kind, Op, Ty};
+use crescendo_abi::Builtin;
+use wasmparser::{BlockType, BrTable, MemArg, Operator};
+
+/// What opened a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// The function's body.
+    Function,
+    /// `block`
+    Block,
+    /// `loop`
+    Loop,
+    /// `if`, before its `else`.
+    If,
+    /// `if`, behind its `else`.
+    Else,
+}
+
+/// Whether the code that is translated can be reached, and what of it is skipped otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Reach {
+    reachable: bool,
+    /// Blocks opened since the code became unreachable.
+    dead_blocks: u32,
+}
+
+impl Reach {
+    /// At the start of a body, which is reachable.
+    pub fn new() -> Reach {
+        Reach { reachable: true, dead_blocks: 0 }
+    }
+
+    /// Whether control comes here.
+    pub fn is_reachable(&self) -> bool {
+        self.reachable
+    }
+
+    /// Says whether control comes to what follows.
+    pub fn set(&mut self, reachable: bool) {
+        *self = Reach { reachable, dead_blocks: 0 };
+    }
+
+    /// Whether an operator has no effect because nothing comes to it. `else` and `end` of blocks that are open have one.
+    fn skips(&mut self, operator: &Operator<'_>) -> bool {
+        if self.reachable {
+            return false;
+        }
+        match operator {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.dead_blocks += 1,
+            Operator::Else | Operator::End if self.dead_blocks == 0 => return false,
+            Operator::End => self.dead_blocks -= 1,
+            _ => {}
+        }
+        true
+    }
+
+    /// How control comes to what follows the `end` that is translated now, of a block of this kind.
+    pub fn join(&self, kind: FrameKind, branched: bool) -> Join {
+        Join {
+            falls_through: self.reachable,
+            skipped: kind == FrameKind::If,
+            branched: branched && kind != FrameKind::Loop,
+            sides: kind == FrameKind::Else,
+        }
+    }
+}
+
+impl Default for Reach {
+    fn default() -> Reach {
+        Reach::new()
+    }
+}
+
+/// The ways on which control comes to what follows a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Join {
+    /// From the operator before the block's end.
+    pub falls_through: bool,
+    /// From an `if` without `else` whose condition is zero, with its params for results.
+    pub skipped: bool,
+    /// By a branch to the block's label, which then stands behind it.
+    pub branched: bool,
+    /// Whether the block is an `if` with both its sides.
+    sides: bool,
+}
+
+impl Join {
+    /// Whether control comes there at all.
+    pub fn is_reachable(&self) -> bool {
+        self.falls_through || self.skipped || self.branched
+    }
+
+    /// Whether a run of fuel starts there: the run before it may not have been passed through.
+    pub fn starts_run(&self) -> bool {
+        self.is_reachable() && (self.skipped || self.branched || self.sides)
+    }
+}
+
+/// What a translation step answers.
+pub type Step<T> = Result<(), <T as Tier>::Error>;
+
+/// A tier that translates operators. The traits below have a method for each operator or kind of operator; the methods
+/// are called for reachable operators only, in the order of the body.
+pub trait Tier {
+    /// Why translation stops.
+    type Error;
+
+    /// An error for what validation rules out.
+    fn impossible(&self, message: &str) -> Self::Error;
+
+    /// What can be reached.
+    fn reach(&mut self) -> &mut Reach;
+
+    /// Adds the weight of the operator that follows to the current run of fuel.
+    fn charge(&mut self, weight: u8);
+}
+
+/// Operators on values and the operand stack.
+#[allow(missing_docs, reason = "methods without a text of their own are the operators of their names")]
+pub trait Values: Tier {
+    /// A row of kind `Value`, `Compare` or `Trapping`.
+    fn value(&mut self, op: Op) -> Step<Self>;
+    fn constant(&mut self, ty: Ty, bits: u64) -> Step<Self>;
+    fn drop_(&mut self) -> Step<Self>;
+    fn select(&mut self) -> Step<Self>;
+}
+
+/// Locals, globals, tables and references to functions.
+#[allow(missing_docs, reason = "methods without a text of their own are the operators of their names")]
+pub trait Variables: Tier {
+    fn local_get(&mut self, local: u32) -> Step<Self>;
+    fn local_set(&mut self, local: u32) -> Step<Self>;
+    fn local_tee(&mut self, local: u32) -> Step<Self>;
+    fn global_get(&mut self, global: u32) -> Step<Self>;
+    fn global_set(&mut self, global: u32) -> Step<Self>;
+    fn ref_func(&mut self, func: u32) -> Step<Self>;
+    fn table_get(&mut self, table: u32) -> Step<Self>;
+    fn table_set(&mut self, table: u32) -> Step<Self>;
+    fn table_size(&mut self, table: u32) -> Step<Self>;
+    /// The type of a table's indices: `I32` or `I64`.
+    fn table_index_ty(&self, table: u32) -> Ty;
+}
+
+/// Linear memory.
+#[allow(missing_docs, reason = "methods without a text of their own are the operators of their names")]
+pub trait Memories: Tier {
+    /// A row of kind `Load` or `Store`.
+    fn access(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    fn memory_size(&mut self, memory: u32) -> Step<Self>;
+    /// The type of a memory's addresses: `I32` or `I64`.
+    fn memory_index_ty(&self, memory: u32) -> Ty;
+}
+
+/// Blocks, branches and returns.
+#[allow(missing_docs, reason = "methods without a text of their own are the operators of their names")]
+pub trait Control: Tier {
+    fn unreachable(&mut self) -> Step<Self>;
+    fn block(&mut self, ty: BlockType) -> Step<Self>;
+    fn loop_(&mut self, ty: BlockType) -> Step<Self>;
+    fn if_(&mut self, ty: BlockType) -> Step<Self>;
+    fn else_(&mut self) -> Step<Self>;
+    fn end(&mut self) -> Step<Self>;
+    fn br(&mut self, depth: u32) -> Step<Self>;
+    fn br_if(&mut self, depth: u32) -> Step<Self>;
+    fn br_table(&mut self, table: &BrTable<'_>) -> Step<Self>;
+    fn br_on_null(&mut self, depth: u32) -> Step<Self>;
+    fn br_on_non_null(&mut self, depth: u32) -> Step<Self>;
+    fn return_(&mut self) -> Step<Self>;
+}
+
+/// Calls; tail calls are those with `tail`.
+pub trait Calls: Tier {
+    /// `call` and `return_call`.
+    fn call_func(&mut self, func: u32, tail: bool) -> Step<Self>;
+    /// `call_indirect` and `return_call_indirect`.
+    fn call_indirect(&mut self, ty: u32, table: u32, tail: bool) -> Step<Self>;
+    /// `call_ref` and `return_call_ref`.
+    fn call_ref(&mut self, ty: u32, tail: bool) -> Step<Self>;
+    /// Calls a builtin with the topmost operands and two numbers; the result takes the operands' place.
+    fn call_builtin(
+        &mut self,
+        builtin: Builtin,
+        operands: usize,
+        result: Option<Ty>,
+        numbers: [u32; 2],
+    ) -> Step<Self>;
+}
+
+/// A tier that translates every operator.
+pub trait Translate: Values + Variables + Memories + Control + Calls {}
+
+impl<T: Values + Variables + Memories + Control + Calls> Translate for T {}
+
+/// Translates one operator.
+///
+/// # Errors
+/// Those of the tier, and an impossible state for operators without a row.
+pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
+    if tier.reach().skips(operator) {
+        return Ok(());
+    }
+    let Some(op) = Op::from_operator(operator) else {
+        return Err(tier.impossible("an operator that is not supported"));
+    };
+    let row = op.row();
+    tier.charge(row.weight);
+    match row.kind {
+        Kind::Value | Kind::Compare | Kind::Trapping => tier.value(op),
+        Kind::Load { .. } | Kind::Store { .. } => match Op::memarg(operator) {
+            Some(memarg) => tier.access(op, &memarg),
+            None => Err(tier.impossible("an access without a place")),
+        },
+        Kind::Control => control(tier, operator),
+    }
+}
+
+fn control<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
+    match *operator {
+        Operator::Unreachable => tier.unreachable(),
+        Operator::Nop => Ok(()),
+        Operator::Block { blockty } => tier.block(blockty),
+        Operator::Loop { blockty } => tier.loop_(blockty),
+        Operator::If { blockty } => tier.if_(blockty),
+        Operator::Else => tier.else_(),
+        Operator::End => tier.end(),
+        Operator::Br { relative_depth } => tier.br(relative_depth),
+        Operator::BrIf { relative_depth } => tier.br_if(relative_depth),
+        Operator::BrTable { ref targets } => tier.br_table(targets),
+        Operator::BrOnNull { relative_depth } => tier.br_on_null(relative_depth),
+        Operator::BrOnNonNull { relative_depth } => tier.br_on_non_null(relative_depth),
+        Operator::Return => tier.return_(),
+        Operator::Call { function_index } => tier.call_func(function_index, false),
+        Operator::ReturnCall { function_index } => tier.call_func(function_index, true),
+        Operator::CallIndirect { type_index, table_index } => {
+            tier.call_indirect(type_index, table_index, false)
+        }
+        Operator::ReturnCallIndirect { type_index, table_index } => {
+            tier.call_indirect(type_index, table_index, true)
+        }
+        Operator::CallRef { type_index } => tier.call_ref(type_index, false),
+        Operator::ReturnCallRef { type_index } => tier.call_ref(type_index, true),
+        _ => variable(tier, operator),
+    }
+}
+
+/// Operators on the stack, locals, constants and globals.
+fn variable<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
+    match *operator {
+        Operator::Drop => tier.drop_(),
+        Operator::Select | Operator::TypedSelect { .. } => tier.select(),
+        Operator::LocalGet { local_index } => tier.local_get(local_index),
+        Operator::LocalSet { local_index } => tier.local_set(local_index),
+        Operator::LocalTee { local_index } => tier.local_tee(local_index),
+        Operator::I32Const { value } => tier.constant(Ty::I32, u64::from(value as u32)),
+        Operator::I64Const { value } => tier.constant(Ty::I64, value as u64),
+        Operator::F32Const { value } => tier.constant(Ty::F32, u64::from(value.bits())),
+        Operator::F64Const { value } => tier.constant(Ty::F64, value.bits()),
+        Operator::RefNull { .. } => tier.constant(Ty::I64, 0),
+        Operator::RefFunc { function_index } => tier.ref_func(function_index),
+        Operator::GlobalGet { global_index } => tier.global_get(global_index),
+        Operator::GlobalSet { global_index } => tier.global_set(global_index),
+        _ => storage(tier, operator),
+    }
+}
+
+/// Operators on tables and memories, but for loads and stores.
+fn storage<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
+    match *operator {
+        Operator::TableGet { table } => tier.table_get(table),
+        Operator::TableSet { table } => tier.table_set(table),
+        Operator::TableSize { table } => tier.table_size(table),
+        Operator::TableGrow { table } => {
+            let ty = tier.table_index_ty(table);
+            tier.call_builtin(Builtin::TableGrow, 2, Some(ty), [table, 0])
+        }
+        Operator::TableFill { table } => tier.call_builtin(Builtin::TableFill, 3, None, [table, 0]),
+        Operator::TableCopy { dst_table, src_table } => {
+            tier.call_builtin(Builtin::TableCopy, 3, None, [dst_table, src_table])
+        }
+        Operator::TableInit { elem_index, table } => {
+            tier.call_builtin(Builtin::TableInit, 3, None, [table, elem_index])
+        }
+        Operator::ElemDrop { elem_index } => tier.call_builtin(Builtin::ElemDrop, 0, None, [elem_index, 0]),
+        Operator::MemorySize { mem } => tier.memory_size(mem),
+        Operator::MemoryGrow { mem } => {
+            let ty = tier.memory_index_ty(mem);
+            tier.call_builtin(Builtin::MemoryGrow, 1, Some(ty), [mem, 0])
+        }
+        Operator::MemoryFill { mem } => tier.call_builtin(Builtin::MemoryFill, 3, None, [mem, 0]),
+        Operator::MemoryCopy { dst_mem, src_mem } => {
+            tier.call_builtin(Builtin::MemoryCopy, 3, None, [dst_mem, src_mem])
+        }
+        Operator::MemoryInit { data_index, mem } => {
+            tier.call_builtin(Builtin::MemoryInit, 3, None, [mem, data_index])
+        }
+        Operator::DataDrop { data_index } => tier.call_builtin(Builtin::DataDrop, 0, None, [data_index, 0]),
+        _ => Err(tier.impossible("an operator that is not translated")),
+    }
+}
