@@ -52,6 +52,7 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::EpochReached => epoch_reached,
         Builtin::FunctionHot => function_hot,
         Builtin::LoopHot => loop_hot,
+        Builtin::MultiplyAdd => multiply_add,
     }
 }
 
@@ -106,6 +107,7 @@ builtins! {
     epoch_reached => do_epoch_reached;
     function_hot => do_function_hot;
     loop_hot => do_loop_hot;
+    multiply_add => do_multiply_add;
 }
 
 /// The header of the store that a context belongs to.
@@ -434,6 +436,31 @@ fn do_function_hot(call: &Call) -> Result<(), Stop> {
         return Err(bug!("function {index} has no body to compile").into());
     };
     tiering::function_hot(module, instance.variant(), func);
+    Ok(())
+}
+
+fn do_multiply_add(call: &Call) -> Result<(), Stop> {
+    let vector = |first: usize| [call.arg(first), call.arg(first + 1)];
+    let [a, b, c] = [vector(0), vector(2), vector(4)];
+    let negated = call.b != 0;
+    let result: [u64; 2] = std::array::from_fn(|i| match call.a {
+        4 => {
+            let lane = |shift: u32| {
+                let [a, b, c] = [a[i], b[i], c[i]].map(|half| f32::from_bits((half >> shift) as u32));
+                let sum = (if negated { -a } else { a }).mul_add(b, c);
+                u64::from(sum.to_bits()) << shift
+            };
+            lane(0) | lane(32)
+        }
+        _ => {
+            let [a, b, c] = [a[i], b[i], c[i]].map(f64::from_bits);
+            (if negated { -a } else { a }).mul_add(b, c).to_bits()
+        }
+    });
+    for (i, half) in result.into_iter().enumerate() {
+        // SAFETY: the result goes where the first operand was (`Call`).
+        unsafe { call.args.wrapping_add(i).write(half) };
+    }
     Ok(())
 }
 

@@ -152,6 +152,14 @@ impl Config {
         self
     }
 
+    /// Whether the relaxed SIMD operators have the results of the specification's deterministic profile, on every machine.
+    ///
+    /// They always have, whatever is set here: both tiers must agree, and on the machines that the engine runs on the
+    /// profile costs little.
+    pub fn relaxed_simd_deterministic(&mut self, _enable: bool) -> &mut Config {
+        self
+    }
+
     /// Allows or forbids a proposal by name. Proposals that the engine does not support stay forbidden.
     pub fn wasm_proposal(&mut self, proposal: Proposal, allow: bool) -> &mut Config {
         self.proposals.set(proposal, allow);
@@ -212,4 +220,6 @@ proposals! {
     wasm_multi_memory, "multi-memory";
     wasm_memory64, "memory64";
     wasm_function_references, "typed function references";
+    wasm_simd, "SIMD";
+    wasm_relaxed_simd, "relaxed SIMD";
 }

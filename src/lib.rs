@@ -93,4 +93,4 @@ pub use tiering::{CompiledForm, ProfilingStrategy};
 pub use tiering::{FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};
 pub use trap::{FrameInfo, Trap, WasmBacktrace};
 pub use typed::{IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy};
-pub use values::{Ref, Val};
+pub use values::{Ref, V128, Val};

@@ -110,7 +110,7 @@ fn what_the_configuration_forbids_is_refused() {
         ("(module (func return_call 0))", "the tail call proposal is switched off"),
         ("(module (func) (func))", "functions: 2 exceeds the limit of 1"),
         ("(module (memory 1 1 shared))", "the threads proposal is not supported"),
-        ("(module (func (result v128) unreachable))", "the SIMD proposal is not supported"),
+        ("(module (tag))", "the exception handling proposal is not supported"),
     ] {
         let bytes = wat::parse_str(text).unwrap();
         let error = Module::new(&engine, &bytes).unwrap_err();

@@ -32,14 +32,14 @@ fn wast() {
             ..Case::default()
         },
         Case {
-            args: &["wast", "simd.wast"],
+            args: &["wast", "gc.wast"],
             code: 1,
-            stdout: "simd.wast: 1 passed, 1 failed\nsimd.wast:1: needs a proposal that is not supported: SIMD\n",
+            stdout: "gc.wast: 1 passed, 1 failed\ngc.wast:1: needs a proposal that is not supported: GC\n",
             ..Case::default()
         },
         Case {
-            args: &["wast", "--skip", "SIMD", "simd.wast"],
-            stdout: "simd.wast: 1 passed, 0 failed, 1 skipped\n",
+            args: &["wast", "--skip", "GC", "gc.wast"],
+            stdout: "gc.wast: 1 passed, 0 failed, 1 skipped\n",
             ..Case::default()
         },
         Case {

@@ -28,6 +28,8 @@ const FOLDERS: &[Folder] = &[
     Folder::MultiMemory,
     Folder::Memory64,
     Folder::FunctionReferences,
+    Folder::Simd,
+    Folder::RelaxedSimd,
 ];
 
 /// The proposals of version 2.
@@ -37,6 +39,7 @@ const VERSION_2: &[Proposal] = &[
     Proposal::MultiValue,
     Proposal::BulkMemory,
     Proposal::ReferenceTypes,
+    Proposal::Simd,
 ];
 
 /// The proposals of version 3.
@@ -46,6 +49,7 @@ const VERSION_3: &[Proposal] = &[
     Proposal::MultiMemory,
     Proposal::Memory64,
     Proposal::FunctionReferences,
+    Proposal::RelaxedSimd,
 ];
 
 /// In the list, in the place of a proposal: the directive fails because a later version of the specification withdrew it.
@@ -65,8 +69,9 @@ fn scripts() -> impl Iterator<Item = TestFile<'static>> {
 fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
-        // The folder of bulk-memory follows the newest version.
-        "wasm-v3" | "bulk-memory" => Vec::new(),
+        // These folders follow the newest version.
+        "wasm-v3" | "bulk-memory" | "simd" => Vec::new(),
+        "relaxed-simd" => all_but(&[Proposal::RelaxedSimd]),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),

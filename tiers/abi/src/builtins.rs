@@ -61,6 +61,8 @@ builtins! {
     /// The counter of loop `b` of the function whose index is `a` has run out. Writes the address of native code that takes the
     /// frame over to `args`, or null.
     LoopHot = 14;
+    /// Relaxed `madd`, or `nmadd` if `b` is not zero, of lanes of `a` bytes, rounded once. Operands: three vectors; result: one.
+    MultiplyAdd = 15;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

@@ -5,7 +5,9 @@ use crate::micro::{Access, Key, MicroOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use crescendo_abi::{TrapCode, VmMemory, VmTable};
-use crescendo_semantics::lower::{Emit, clif_trap_code, clif_type, lower, lower_load, lower_store};
+use crescendo_semantics::lower::{
+    Emit, clif_trap_code, clif_type, lower, lower_lane_load, lower_lane_store, lower_load, lower_store,
+};
 use crescendo_semantics::{Kind, Op, Ty};
 
 impl Handler<'_> {
@@ -66,10 +68,46 @@ impl Handler<'_> {
                 Computed::NOTHING
             }
             MicroOp::RefFunc(imported) => Computed::value(self.record(imported)),
+            MicroOp::V128Const => Computed::value(self.operand_v128()),
+            MicroOp::Shuffle => self.shuffle(key),
+            MicroOp::ExtractLane(op) => self.extract_lane(op),
+            MicroOp::ReplaceLane(op) => {
+                self.replace_lane(op, key);
+                return false;
+            }
             _ => return self.control(key),
         };
         self.finish(key, computed);
         false
+    }
+
+    fn shuffle(&mut self, key: &Key) -> Computed {
+        let a = self.source(key.sources[0], Ty::V128, false);
+        let b = self.source(key.sources[1], Ty::V128, false);
+        let (from_a, from_b) = (self.operand_v128(), self.operand_v128());
+        let a = self.b.ins().swizzle(a, from_a);
+        let b = self.b.ins().swizzle(b, from_b);
+        Computed::value(self.b.ins().bor(a, b))
+    }
+
+    /// Reads the lane where it lies: its number is an operand, which no instruction takes from a register.
+    fn extract_lane(&mut self, op: Op) -> Computed {
+        let vector = self.operand_slot();
+        let offset = self.operand_u32();
+        let place = self.b.ins().iadd(vector, offset);
+        Computed::value(lower_lane_load(op, &mut self.b, trusted(), place))
+    }
+
+    /// Writes the lane where the result lies.
+    fn replace_lane(&mut self, op: Op, key: &Key) {
+        let vector = self.source(key.sources[0], Ty::V128, false);
+        let scalar = self.source(key.sources[1], op.row().params[1], false);
+        let offset = self.operand_u32();
+        let result = self.operand_slot();
+        self.b.ins().store(trusted(), vector, result, 0);
+        let place = self.b.ins().iadd(result, offset);
+        lower_lane_store(op, &mut self.b, trusted(), place, scalar);
+        self.results.push(Computed::NOTHING);
     }
 
     fn row(&mut self, op: Op, key: &Key) -> Computed {

@@ -49,6 +49,10 @@ impl Operands<'_> {
             (_, Ty::I64) => (self.u64() as i64).to_string(),
             (_, Ty::F32) => format!("{:?}f", f32::from_bits(self.u32())),
             (_, Ty::F64) => format!("{:?}", f64::from_bits(self.u64())),
+            (_, Ty::V128) => {
+                let (low, high) = (self.u64(), self.u64());
+                format!("{high:#018x}_{low:016x}")
+            }
         }
     }
 }

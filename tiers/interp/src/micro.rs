@@ -85,6 +85,14 @@ pub enum MicroOp {
     TableSet(Ty),
     /// The address of a function's entry record; imported ones through a pointer.
     RefFunc(bool),
+    /// A row that extracts a lane.
+    ExtractLane(Op),
+    /// A row that replaces a lane.
+    ReplaceLane(Op),
+    /// Bytes of two vectors.
+    Shuffle,
+    /// A constant of 128 bits.
+    V128Const,
     /// Goes to a target.
     Br,
     /// Goes to a target if the operand is not zero.
@@ -203,6 +211,16 @@ impl MicroOp {
             MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
             MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
             MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),
+            // The byte offset of the lane.
+            MicroOp::ExtractLane(op) => shape(one(Ty::V128), &[U32], op.row().result),
+            MicroOp::ReplaceLane(op) => {
+                shape([Some(Ty::V128), Some(op.row().params[1]), None], &[U32], Some(Ty::V128))
+            }
+            // For each vector the bytes to take from it, where there are any.
+            MicroOp::Shuffle => {
+                shape([Some(Ty::V128), Some(Ty::V128), None], &[U64, U64, U64, U64], Some(Ty::V128))
+            }
+            MicroOp::V128Const => shape(NONE, &[U64, U64], Some(Ty::V128)),
             MicroOp::Br => ends(NONE, &[Target]),
             MicroOp::BrIf | MicroOp::BrUnless => shape(one(Ty::I32), &[Target], None),
             MicroOp::BrTable => ends(one(Ty::I32), &[U32, Targets]),
@@ -243,13 +261,20 @@ impl MicroOp {
 
     /// The micro-operator's number, below 2^14.
     pub const fn number(self) -> u16 {
+        /// Rows have 10 bits. Micro-operators without one come after the accesses.
+        const fn row(kind: u16, op: Op) -> u16 {
+            kind << 10 | op as u16
+        }
         const fn tag(tag: u16, low: u8) -> u16 {
-            tag << 8 | low as u16
+            row(11, Op::ALL[0]) + ((tag - 11) << 8) + low as u16
+        }
+        const fn lane(op: Op) -> u8 {
+            (op as u16 - Op::I8x16ExtractLaneS as u16) as u8
         }
         match self {
-            MicroOp::Value(op) => tag(0, op as u8),
-            MicroOp::Load(op, access) => tag(1 + access as u16, op as u8),
-            MicroOp::Store(op, access) => tag(6 + access as u16, op as u8),
+            MicroOp::Value(op) => row(0, op),
+            MicroOp::Load(op, access) => row(1 + access as u16, op),
+            MicroOp::Store(op, access) => row(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
             MicroOp::Select(ty) => tag(12, ty as u8),
             MicroOp::GlobalGet(ty, imported) => tag(13, ty as u8 * 2 + imported as u8),
@@ -265,7 +290,7 @@ impl MicroOp {
             MicroOp::BrTable => tag(20, 3),
             MicroOp::Enter(count) => tag(21, count),
             MicroOp::EnterCross(count) => tag(22, count),
-            MicroOp::Return(None) => tag(23, 4),
+            MicroOp::Return(None) => tag(23, 255),
             MicroOp::Return(Some(ty)) => tag(23, ty as u8),
             MicroOp::Call(callee) => tag(24, callee as u8),
             MicroOp::ReturnCall(callee) => tag(25, callee as u8),
@@ -286,6 +311,10 @@ impl MicroOp {
             MicroOp::EnterNative => tag(26, 14),
             MicroOp::EnterNativeCross => tag(26, 15),
             MicroOp::PollLoop => tag(26, 16),
+            MicroOp::Shuffle => tag(26, 17),
+            MicroOp::V128Const => tag(26, 18),
+            MicroOp::ExtractLane(op) => tag(27, lane(op)),
+            MicroOp::ReplaceLane(op) => tag(28, lane(op)),
         }
     }
 
@@ -297,6 +326,10 @@ impl MicroOp {
                 Kind::Value | Kind::Compare | Kind::Trapping => all.push(MicroOp::Value(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
+                Kind::ExtractLane { .. } => all.push(MicroOp::ExtractLane(op)),
+                Kind::ReplaceLane { .. } => all.push(MicroOp::ReplaceLane(op)),
+                // Made of the other two.
+                Kind::LoadLane { .. } | Kind::StoreLane { .. } => {}
                 Kind::Control => {}
             }
         }
@@ -314,7 +347,7 @@ impl MicroOp {
                 MicroOp::TableSet(index),
             ]);
         }
-        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true)]);
+        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Shuffle, MicroOp::V128Const]);
         all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
         for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
             all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
@@ -354,7 +387,11 @@ impl MicroOp {
             Callee::Ref => "_ref",
         };
         match self {
-            MicroOp::Value(op) => op.row().name.to_string(),
+            MicroOp::Value(op) | MicroOp::ExtractLane(op) | MicroOp::ReplaceLane(op) => {
+                op.row().name.to_string()
+            }
+            MicroOp::Shuffle => "i8x16.shuffle".to_string(),
+            MicroOp::V128Const => "v128.const".to_string(),
             MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
             MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
             MicroOp::Select(ty) => format!("{}.select", ty.name()),

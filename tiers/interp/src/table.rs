@@ -127,6 +127,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_are_unique_and_fit_a_key() {
+        let mut seen = std::collections::HashMap::new();
+        for op in MicroOp::all() {
+            assert!(op.number() < (1 << 14) - 1, "{}", op.name());
+            if let Some(other) = seen.insert(op.number(), op) {
+                panic!("{} and {} have the same number", op.name(), other.name());
+            }
+        }
+    }
+
+    #[test]
     fn every_micro_operator_of_a_root_has_a_handler_with_slots() {
         for root in Root::ALL {
             for op in MicroOp::all() {

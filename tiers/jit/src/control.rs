@@ -7,6 +7,7 @@ use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
 use crate::function::{ControlFrame, Translator, Types};
 use crate::osr::slot_offset;
+use crate::signature::slots_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value, types};
 use crescendo_abi::{ExitStatus, TrapCode};
@@ -200,11 +201,13 @@ impl Translator<'_, '_> {
 
     /// Stores the listed values to slots from the `first` behind an address on; an `i32` is zero-extended.
     pub(crate) fn store_slots(&mut self, region: Region, base: Value, first: u32) {
+        let mut slot = first;
         for i in 0..self.buffers.values.len() {
             let value = self.buffers.values[i];
             let value = self.wide(value);
             let flags = flags::place(self.b.func, region);
-            self.b.ins().store(flags, value, base, slot_offset(first + i as u32));
+            self.b.ins().store(flags, value, base, slot_offset(slot));
+            slot += slots_of(self.type_of_value(value));
         }
     }
 

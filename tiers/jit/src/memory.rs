@@ -11,7 +11,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode as ClifTrapCode, Value, types};
 use crescendo_abi::{TrapCode, Variant, VmMemory};
 use crescendo_module::MemoryIdx;
-use crescendo_semantics::lower::{Emit, lower_load, lower_store};
+use crescendo_semantics::lower::{Emit, load_lane, lower_load, lower_store, store_lane};
 use crescendo_semantics::translate::Memories;
 use crescendo_semantics::{Kind, Op, Ty};
 use wasmparser::{MemArg, MemArgTarget};
@@ -135,6 +135,28 @@ impl Memories for Translator<'_, '_> {
             let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
             let place = self.behind(place, offset);
             lower_store(op, &mut self.b, flags, place, value);
+        }
+        Ok(())
+    }
+
+    fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step {
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let (bytes, is_load) = match op.row().kind {
+            Kind::LoadLane { bytes } => (bytes, true),
+            Kind::StoreLane { bytes } => (bytes, false),
+            _ => return Err(self.impossible("an operator that accesses no lane")),
+        };
+        let vector = self.pop()?;
+        let address = self.pop()?;
+        let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+        let place = self.behind(place, offset);
+        if is_load {
+            let vector = load_lane(op, self, flags, place, vector, lane);
+            self.push(vector);
+        } else {
+            store_lane(op, self, flags, place, vector, lane);
         }
         Ok(())
     }

@@ -85,12 +85,12 @@ proposals! {
         Memory64, "memory64", wasm_memory64, memory64, MEMORY64;
         /// `(ref $type)`, `call_ref` and its like.
         FunctionReferences, "typed function references", wasm_function_references, function_references, FUNCTION_REFERENCES;
+        /// `v128` and its operators.
+        Simd, "SIMD", wasm_simd, simd, SIMD;
+        /// Vector operators whose results may differ.
+        RelaxedSimd, "relaxed SIMD", wasm_relaxed_simd, relaxed_simd, RELAXED_SIMD;
     }
     refused {
-        /// `v128` and its operators.
-        Simd, "SIMD", SIMD;
-        /// Vector operators whose results may differ.
-        RelaxedSimd, "relaxed SIMD", RELAXED_SIMD;
         /// Shared memories and atomic operators.
         Threads, "threads", THREADS;
         /// Tags, `throw` and `try_table`.

@@ -4,9 +4,10 @@ use super::function::{Entry, Function, machine_type};
 use super::region::{Home, Source};
 use super::{Step, Stop};
 use crate::micro::{Access, MicroOp};
+use crescendo_abi::Builtin;
 use crescendo_module::{GlobalIdx, MemoryIdx, TableIdx};
-use crescendo_semantics::translate::{Memories, Reach, Tier, Values, Variables};
-use crescendo_semantics::{Op, Ty};
+use crescendo_semantics::translate::{Calls, Memories, Reach, Tier, Values, Variables};
+use crescendo_semantics::{Kind, Op, Ty};
 use wasmparser::{MemArg, MemArgTarget};
 
 impl Tier for Function<'_, '_> {
@@ -58,6 +59,50 @@ impl Values for Function<'_, '_> {
         let value = self.push_value(ty);
         self.append(MicroOp::Select(ty), &[if_not, if_zero, condition], Some(value), &[]);
         Ok(())
+    }
+
+    fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
+        let Kind::ExtractLane { bytes, .. } = op.row().kind else {
+            return Err(self.impossible("a row that extracts no lane"));
+        };
+        let (vector, _) = self.pop()?;
+        let value = self.push_value(op.row().result.unwrap_or(Ty::I32));
+        self.append(MicroOp::ExtractLane(op), &[vector], Some(value), &[u64::from(lane * bytes)]);
+        Ok(())
+    }
+
+    fn replace_lane(&mut self, op: Op, lane: u8) -> Step {
+        let Kind::ReplaceLane { bytes } = op.row().kind else {
+            return Err(self.impossible("a row that replaces no lane"));
+        };
+        let (scalar, _) = self.pop()?;
+        let (vector, _) = self.pop()?;
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::ReplaceLane(op), &[vector, scalar], Some(value), &[u64::from(lane * bytes)]);
+        Ok(())
+    }
+
+    fn shuffle(&mut self, lanes: [u8; 16]) -> Step {
+        // A byte of 128 takes nothing.
+        let from_first = lanes.map(|lane| if lane < 16 { lane } else { 128 });
+        let from_second = lanes.map(|lane| if lane < 16 { 128 } else { lane - 16 });
+        let ([a, b], [c, d]) = (halves(from_first), halves(from_second));
+        let (second, _) = self.pop()?;
+        let (first, _) = self.pop()?;
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::Shuffle, &[first, second], Some(value), &[a, b, c, d]);
+        Ok(())
+    }
+
+    fn vector_constant(&mut self, bytes: [u8; 16]) -> Step {
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::V128Const, &[], Some(value), &halves(bytes));
+        Ok(())
+    }
+
+    fn multiply_add(&mut self, lane: Ty, negated: bool) -> Step {
+        let numbers = [lane.bytes(), u32::from(negated)];
+        self.call_builtin(Builtin::MultiplyAdd, 3, Some(Ty::V128), numbers)
     }
 
     fn drop_(&mut self) -> Step {
@@ -127,37 +172,50 @@ impl Variables for Function<'_, '_> {
 
 impl Memories for Function<'_, '_> {
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
-        let MemArgTarget::Memory(index) = memarg.target else {
-            return Err(self.impossible("an access to something else than a memory"));
-        };
-        let memory = u64::from(self.env.offsets.memory(index));
-        let is_64 = self.env.info.memory(MemoryIdx::new(index)).memory64;
-        let access = match (self.root.checked(), is_64, index, memarg.offset) {
-            (true, true, ..) => Access::Checked64,
-            (true, false, ..) => Access::Checked32,
-            (false, false, 0, 0) => Access::Zero,
-            (false, false, 0, _) => Access::Offset,
-            (false, false, ..) => Access::Indexed,
-            (false, true, ..) => return Err(self.impossible("a 64-bit memory without checks")),
-        };
-        let both = [memory, memarg.offset];
-        let extras = match access {
-            Access::Zero => &[][..],
-            Access::Offset => &both[1..],
-            Access::Indexed | Access::Checked32 | Access::Checked64 => &both[..],
-        };
+        let (access, extras) = self.place_of(memarg)?;
         match op.row().result {
             Some(result) => {
                 let (address, _) = self.pop()?;
                 let value = self.push_value(result);
-                self.append(MicroOp::Load(op, access), &[address], Some(value), extras);
+                self.append(MicroOp::Load(op, access), &[address], Some(value), &extras);
             }
             None => {
                 let (value, _) = self.pop()?;
                 let (address, _) = self.pop()?;
-                self.append(MicroOp::Store(op, access), &[address, value], None, extras);
+                self.append(MicroOp::Store(op, access), &[address, value], None, &extras);
             }
         }
+        Ok(())
+    }
+
+    /// The lane goes through a scalar.
+    fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step {
+        let (bytes, loads) = match op.row().kind {
+            Kind::LoadLane { bytes } => (bytes, true),
+            Kind::StoreLane { bytes } => (bytes, false),
+            _ => return Err(self.impossible("a row that accesses no lane")),
+        };
+        let (load, store, replace, extract) = match bytes {
+            1 => (Op::I32Load8U, Op::I32Store8, Op::I8x16ReplaceLane, Op::I8x16ExtractLaneU),
+            2 => (Op::I32Load16U, Op::I32Store16, Op::I16x8ReplaceLane, Op::I16x8ExtractLaneU),
+            4 => (Op::I32Load, Op::I32Store, Op::I32x4ReplaceLane, Op::I32x4ExtractLane),
+            _ => (Op::I64Load, Op::I64Store, Op::I64x2ReplaceLane, Op::I64x2ExtractLane),
+        };
+        if !loads {
+            self.extract_lane(extract, lane)?;
+            return self.access(store, memarg);
+        }
+        // The scalar lies above both operands until it is in its lane.
+        let (access, extras) = self.place_of(memarg)?;
+        let slot = self.next_temp();
+        self.reserve(slot + 1);
+        let (vector, _) = self.pop()?;
+        let (address, _) = self.pop()?;
+        let scalar = self.buffers.region.define(load.row().result.unwrap_or(Ty::I32), Home::Slot(slot));
+        self.append(MicroOp::Load(load, access), &[address], Some(scalar), &extras);
+        let value = self.push_value(Ty::V128);
+        let sources = [vector, Source::Value(scalar)];
+        self.append(MicroOp::ReplaceLane(replace), &sources, Some(value), &[u64::from(lane * bytes)]);
         Ok(())
     }
 
@@ -172,6 +230,32 @@ impl Memories for Function<'_, '_> {
 }
 
 impl Function<'_, '_> {
+    /// How an access finds its place, and what its cell holds of it.
+    fn place_of(&self, memarg: &MemArg) -> Result<(Access, smallvec::SmallVec<[u64; 2]>), Stop> {
+        let MemArgTarget::Memory(index) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let memory = u64::from(self.env.offsets.memory(index));
+        let is_64 = self.env.info.memory(MemoryIdx::new(index)).memory64;
+        let access = match (self.root.checked(), is_64, index, memarg.offset) {
+            (true, true, ..) => Access::Checked64,
+            (true, false, ..) => Access::Checked32,
+            (false, false, 0, 0) => Access::Zero,
+            (false, false, 0, _) => Access::Offset,
+            (false, false, ..) => Access::Indexed,
+            (false, true, ..) => return Err(self.impossible("a 64-bit memory without checks")),
+        };
+        let both = [memory, memarg.offset];
+        Ok((
+            access,
+            match access {
+                Access::Zero => smallvec::SmallVec::new(),
+                Access::Offset => both[1..].into(),
+                Access::Indexed | Access::Checked32 | Access::Checked64 => both.into(),
+            },
+        ))
+    }
+
     /// A micro-operator without sources and one extra.
     fn nullary(&mut self, op: MicroOp, ty: Ty, extra: u64) -> Step {
         let value = self.push_value(ty);
@@ -180,7 +264,7 @@ impl Function<'_, '_> {
     }
 
     fn global(&self, index: GlobalIdx) -> Result<(Ty, bool, u64), Stop> {
-        let ty = machine_type(self.env.info.global(index).content)?;
+        let ty = machine_type(self.env.info.global(index).content);
         let imported = self.env.info.imported_global_count();
         Ok(match index.as_u32().checked_sub(imported) {
             Some(defined) => (ty, false, u64::from(self.env.offsets.defined_global(defined))),
@@ -201,12 +285,18 @@ impl Function<'_, '_> {
 
     /// A condition that lies above the whole stack while it is tested.
     pub(crate) fn is_null(&mut self, reference: Source) -> Source {
-        let slot = self.temp(self.height() + 1);
+        let slot = self.next_temp() + 1;
         self.reserve(slot + 1);
         let value = self.buffers.region.define(Ty::I32, Home::Slot(slot));
         self.append(MicroOp::Value(Op::RefIsNull), &[reference], Some(value), &[]);
         Source::Value(value)
     }
+}
+
+/// A vector's bytes as the two numbers that a cell holds.
+fn halves(bytes: [u8; 16]) -> [u64; 2] {
+    let all = u128::from_le_bytes(bytes);
+    [all as u64, (all >> 64) as u64]
 }
 
 /// How late in a canonical order a source comes.

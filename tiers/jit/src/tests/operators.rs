@@ -22,12 +22,19 @@ fn rows() -> String {
         match row.kind {
             Kind::Control => {}
             _ if matches!(op, Op::RefIsNull | Op::RefAsNonNull) => {}
-            Kind::Load { .. } | Kind::Store { .. } => {
+            Kind::Load { .. } | Kind::Store { .. } | Kind::LoadLane { .. } | Kind::StoreLane { .. } => {
+                let lane = matches!(row.kind, Kind::LoadLane { .. } | Kind::StoreLane { .. });
+                let lane = if lane { " 0" } else { "" };
                 for place in ["", "offset=16", "offset=0xfffffff0", "1 offset=3"] {
                     let name = row.name;
                     let params = params.join(" ");
-                    writeln!(text, "(func (param {params}) {result} {gets} {name} {place})").unwrap();
+                    writeln!(text, "(func (param {params}) {result} {gets} {name} {place}{lane})").unwrap();
                 }
+            }
+            Kind::ExtractLane { .. } | Kind::ReplaceLane { .. } => {
+                // The lane stands behind the operator.
+                let params = params.join(" ");
+                writeln!(text, "(func (param {params}) {result} {gets} {} 1)", row.name).unwrap();
             }
             _ => {
                 writeln!(text, "(func (param {}) {result} {gets} {})", params.join(" "), row.name).unwrap();

@@ -157,7 +157,11 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         // Behind calls of routines that do not return stands an instruction that is never reached.
         TrapCode::UnreachableCodeReached => name == "unreachable",
         TrapCode::MemoryOutOfBounds => {
-            matches!(op.map(|op| op.row().kind), Some(Kind::Load { .. } | Kind::Store { .. }))
+            let kind = op.map(|op| op.row().kind);
+            matches!(
+                kind,
+                Some(Kind::Load { .. } | Kind::Store { .. } | Kind::LoadLane { .. } | Kind::StoreLane { .. })
+            )
         }
         TrapCode::TableOutOfBounds => name.starts_with("table."),
         TrapCode::UndefinedElement | TrapCode::UninitializedElement => name.ends_with("call_indirect"),

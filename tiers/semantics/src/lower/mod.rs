@@ -3,6 +3,10 @@
 //! [`lower`] serves the interpreter's handler generator and the compiler alike; what differs between them (how a trap is
 //! raised, where the instruction goes) is behind [`Emit`].
 
+mod vector;
+
+pub use vector::{constant, extract_lane, load_lane, multiply_add, replace_lane, shuffle, store_lane};
+
 use crate::rows::for_each_row;
 use crate::{Kind, Op, Ty};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -37,6 +41,7 @@ pub fn clif_type(ty: Ty) -> Type {
         Ty::I64 => types::I64,
         Ty::F32 => types::F32,
         Ty::F64 => types::F64,
+        Ty::V128 => vector::V128,
     }
 }
 
@@ -84,7 +89,49 @@ pub fn lower_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, plac
     let (Kind::Load { bytes, signed }, Some(result)) = (row.kind, row.result) else {
         panic!("{} is not a load", row.name)
     };
-    let ty = clif_type(result);
+    if let Some(vector) = vector::load(op, b, flags, place) {
+        return vector;
+    }
+    narrow_load(clif_type(result), bytes, signed, b, flags, place)
+}
+
+/// Emits the load of the lane that a [`Kind::ExtractLane`] row extracts, from its place in a vector in memory.
+///
+/// # Panics
+/// When the row extracts no lane.
+pub fn lower_lane_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, place: Value) -> Value {
+    let row = op.row();
+    let (Kind::ExtractLane { bytes, signed }, Some(result)) = (row.kind, row.result) else {
+        panic!("{} extracts no lane", row.name)
+    };
+    narrow_load(clif_type(result), bytes, signed, b, flags, place)
+}
+
+/// Emits the store of the lane that a [`Kind::ReplaceLane`] row replaces, to its place in a vector in memory.
+///
+/// # Panics
+/// When the row replaces no lane.
+pub fn lower_lane_store(
+    op: Op,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+    value: Value,
+) {
+    let row = op.row();
+    let Kind::ReplaceLane { bytes } = row.kind else { panic!("{} replaces no lane", row.name) };
+    narrow_store(row.params[1], bytes, b, flags, place, value);
+}
+
+/// Reads a value of a type from these many bytes of memory.
+fn narrow_load(
+    ty: Type,
+    bytes: u8,
+    signed: bool,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+) -> Value {
     let ins = b.ins();
     match (bytes, signed) {
         (1, false) => ins.uload8(ty, flags, place, 0),
@@ -104,8 +151,20 @@ pub fn lower_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, plac
 pub fn lower_store(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, place: Value, value: Value) {
     let row = op.row();
     let Kind::Store { bytes } = row.kind else { panic!("{} is not a store", row.name) };
+    narrow_store(row.params[1], bytes, b, flags, place, value);
+}
+
+/// Writes the low bytes of a value of a type to memory.
+fn narrow_store(
+    ty: Ty,
+    bytes: u8,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+    value: Value,
+) {
     let ins = b.ins();
-    match (bytes, row.params[1]) {
+    match (bytes, ty) {
         (1, _) => ins.istore8(flags, value, place, 0),
         (2, _) => ins.istore16(flags, value, place, 0),
         (4, Ty::I64) => ins.istore32(flags, value, place, 0),
