@@ -243,13 +243,20 @@ impl MicroOp {
 
     /// The micro-operator's number, below 2^14.
     pub const fn number(self) -> u16 {
+        /// Operators come first, in blocks of as many as there may be.
+        const MAX_OPS: u16 = 1 << 10;
+        const _: () = assert!(Op::ALL.len() <= MAX_OPS as usize);
+        const BLOCKS: u16 = 11;
+        const fn operator(block: u16, op: Op) -> u16 {
+            block * MAX_OPS + op as u16
+        }
         const fn tag(tag: u16, low: u8) -> u16 {
-            tag << 8 | low as u16
+            BLOCKS * MAX_OPS + ((tag - BLOCKS) << 8) + low as u16
         }
         match self {
-            MicroOp::Value(op) => tag(0, op as u8),
-            MicroOp::Load(op, access) => tag(1 + access as u16, op as u8),
-            MicroOp::Store(op, access) => tag(6 + access as u16, op as u8),
+            MicroOp::Value(op) => operator(0, op),
+            MicroOp::Load(op, access) => operator(1 + access as u16, op),
+            MicroOp::Store(op, access) => operator(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
             MicroOp::Select(ty) => tag(12, ty as u8),
             MicroOp::GlobalGet(ty, imported) => tag(13, ty as u8 * 2 + imported as u8),

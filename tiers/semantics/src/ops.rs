@@ -99,7 +99,7 @@ macro_rules! define_ops {
     ($($kind:ident $(($($arg:tt)*))? $op:ident $name:literal [$($p:ident)*] [$($r:ident)?] $($lower:expr)?;)*) => {
         /// An operator, by its row. Variants have wasmparser's names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
+        #[repr(u16)]
         #[allow(missing_docs, reason = "the variants are the specification's operators")]
         pub enum Op { $($op),* }
 
@@ -161,7 +161,7 @@ impl Op {
     }
 
     /// The operator with this number.
-    pub const fn from_u8(number: u8) -> Option<Op> {
+    pub const fn from_u16(number: u16) -> Option<Op> {
         if (number as usize) < Self::ALL.len() { Some(Self::ALL[number as usize]) } else { None }
     }
 }
@@ -174,9 +174,9 @@ mod tests {
     fn numbers_round_trip() {
         for (i, op) in Op::ALL.iter().enumerate() {
             assert_eq!(*op as usize, i);
-            assert_eq!(Op::from_u8(i as u8), Some(*op));
+            assert_eq!(Op::from_u16(i as u16), Some(*op));
         }
-        assert_eq!(Op::from_u8(Op::ALL.len() as u8), None);
+        assert_eq!(Op::from_u16(Op::ALL.len() as u16), None);
     }
 
     #[test]
