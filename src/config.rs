@@ -186,11 +186,11 @@ impl Config {
 }
 
 macro_rules! proposals {
-    ($($name:ident, $words:literal;)*) => {
-        /// Proposals. All of these are allowed by default. A module that uses a forbidden one is refused with an error that names it.
+    ($($name:ident, $words:literal $(, $note:literal)?;)*) => {
+        /// Proposals. All of these are allowed by default unless their page says otherwise. A module that uses a forbidden one is refused with an error that names it.
         impl Config {
             $(
-                #[doc = concat!("Allows or forbids the ", $words, " proposal.")]
+                #[doc = concat!("Allows or forbids the ", $words, " proposal." $(, " ", $note)?)]
                 pub fn $name(&mut self, allow: bool) -> &mut Config {
                     self.proposals.$name(allow);
                     self
@@ -212,4 +212,5 @@ proposals! {
     wasm_multi_memory, "multi-memory";
     wasm_memory64, "memory64";
     wasm_function_references, "typed function references";
+    wasm_wide_arithmetic, "wide arithmetic", "Forbidden by default.";
 }

@@ -28,6 +28,7 @@ const FOLDERS: &[Folder] = &[
     Folder::MultiMemory,
     Folder::Memory64,
     Folder::FunctionReferences,
+    Folder::WideArithmetic,
 ];
 
 /// The proposals of version 2.
@@ -65,8 +66,8 @@ fn scripts() -> impl Iterator<Item = TestFile<'static>> {
 fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
-        // The folder of bulk-memory follows the newest version.
-        "wasm-v3" | "bulk-memory" => Vec::new(),
+        // These folders follow the newest version.
+        "wasm-v3" | "bulk-memory" | "wide-arithmetic" => Vec::new(),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),
@@ -74,6 +75,14 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
         "memory64" => all_but(&[Proposal::Memory64]),
         "function-references" => all_but(&[Proposal::TailCall, Proposal::FunctionReferences]),
         _ => all_but(&[]),
+    }
+}
+
+/// The proposals that only a folder's scripts use: they are off unless they are allowed.
+fn only_in(folder: &str) -> &'static [Proposal] {
+    match folder {
+        "wide-arithmetic" => &[Proposal::WideArithmetic],
+        _ => &[],
     }
 }
 
@@ -120,6 +129,9 @@ fn check(mode: &str, config: &Config, every_listed: bool) {
         let mut config = config.clone();
         for proposal in unknown_to(file.parent()) {
             config.wasm_proposal(proposal, false);
+        }
+        for proposal in only_in(file.parent()) {
+            config.wasm_proposal(*proposal, true);
         }
         let report = crescendo_wast::run(&config, &script, file.raw(), &options);
         files += 1;

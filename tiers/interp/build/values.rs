@@ -4,8 +4,10 @@ use crate::generate::{Computed, Handler, trusted};
 use crate::micro::{Access, Key, MicroOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use crescendo_abi::{TrapCode, VmMemory, VmTable};
-use crescendo_semantics::lower::{Emit, clif_trap_code, clif_type, lower, lower_load, lower_store};
+use crescendo_abi::{SLOT_SIZE, TrapCode, VmMemory, VmTable};
+use crescendo_semantics::lower::{
+    Emit, clif_trap_code, clif_type, lower, lower_load, lower_store, lower_wide,
+};
 use crescendo_semantics::{Kind, Op, Ty};
 
 impl Handler<'_> {
@@ -13,6 +15,10 @@ impl Handler<'_> {
     pub fn micro_operator(&mut self, key: &Key) -> bool {
         let computed = match key.op {
             MicroOp::Value(op) => self.row(op, key),
+            MicroOp::Wide(op) => {
+                self.wide(op);
+                Computed::NOTHING
+            }
             MicroOp::Load(op, access) => {
                 let (place, flags) = self.place(op, access, key, None);
                 Computed::value(lower_load(op, &mut self.b, flags, place))
@@ -82,6 +88,16 @@ impl Handler<'_> {
         };
         let result = lower(op, self, &operands).unwrap_or_else(|| panic!("{} has no lowering", row.name));
         if row.kind == Kind::Compare { Computed::condition(result) } else { Computed::value(result) }
+    }
+
+    fn wide(&mut self, op: Op) {
+        let place = self.operand_slot();
+        let offsets = (0..).step_by(SLOT_SIZE);
+        let operands: Vec<Value> =
+            offsets.clone().take(op.row().params.len()).map(|offset| self.load(place, offset)).collect();
+        for (value, offset) in lower_wide(op, self, &operands).into_iter().zip(offsets) {
+            self.b.ins().store(trusted(), value, place, offset);
+        }
     }
 
     /// The place of a load or store, checked if it has to be, and the flags of the access.

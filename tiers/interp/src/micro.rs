@@ -63,6 +63,8 @@ impl Callee {
 pub enum MicroOp {
     /// A value row: operands to result.
     Value(Op),
+    /// A row with two results: operands and results lie in slots side by side.
+    Wide(Op),
     /// A load row.
     Load(Op, Access),
     /// A store row.
@@ -191,6 +193,7 @@ impl MicroOp {
                 let source = |i: usize| row.params.get(i).copied();
                 shape([source(0), source(1), source(2)], &[], row.result)
             }
+            MicroOp::Wide(_) => shape(NONE, &[Slot], None),
             MicroOp::Load(op, access) => shape(one(access.address()), access_extras(access), op.row().result),
             MicroOp::Store(op, access) => {
                 shape([Some(access.address()), Some(op.row().params[1]), None], access_extras(access), None)
@@ -254,7 +257,7 @@ impl MicroOp {
             BLOCKS * MAX_OPS + ((tag - BLOCKS) << 8) + low as u16
         }
         match self {
-            MicroOp::Value(op) => operator(0, op),
+            MicroOp::Value(op) | MicroOp::Wide(op) => operator(0, op),
             MicroOp::Load(op, access) => operator(1 + access as u16, op),
             MicroOp::Store(op, access) => operator(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
@@ -302,6 +305,7 @@ impl MicroOp {
         for &op in Op::ALL {
             match op.row().kind {
                 Kind::Value | Kind::Compare | Kind::Trapping => all.push(MicroOp::Value(op)),
+                Kind::Wide => all.push(MicroOp::Wide(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
                 Kind::Control => {}
@@ -361,7 +365,7 @@ impl MicroOp {
             Callee::Ref => "_ref",
         };
         match self {
-            MicroOp::Value(op) => op.row().name.to_string(),
+            MicroOp::Value(op) | MicroOp::Wide(op) => op.row().name.to_string(),
             MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
             MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
             MicroOp::Select(ty) => format!("{}.select", ty.name()),

@@ -3,7 +3,7 @@
 use crate::error::{CompileError, Step};
 use crate::function::Translator;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use crescendo_semantics::lower::{clif_type, lower};
+use crescendo_semantics::lower::{clif_type, lower, lower_wide};
 use crescendo_semantics::translate::{Reach, Tier, Values};
 use crescendo_semantics::{Op, Ty};
 
@@ -36,6 +36,18 @@ impl Values for Translator<'_, '_> {
         let result = lower(op, self, &operands[..count]);
         let result = result.ok_or_else(|| self.impossible("a value without a lowering"))?;
         self.push(result);
+        Ok(())
+    }
+
+    fn wide(&mut self, op: Op) -> Step {
+        let count = op.row().params.len();
+        let mut operands = [Value::from_u32(0); 4];
+        for operand in operands[..count].iter_mut().rev() {
+            *operand = self.pop()?;
+        }
+        for result in lower_wide(op, self, &operands[..count]) {
+            self.push(result);
+        }
         Ok(())
     }
 

@@ -75,6 +75,35 @@ macro_rules! define_lower {
 }
 for_each_row!(define_lower);
 
+/// Emits the code of a [`Kind::Wide`] row: the lower half of the result, then the upper one.
+///
+/// # Panics
+/// When the row is of another kind.
+pub fn lower_wide<'f, E: Emit<'f>>(op: Op, e: &mut E, v: &[Value]) -> [Value; 2] {
+    let result = match op {
+        Op::I64Add128 => {
+            let (left, right) = (e.ins().iconcat(v[0], v[1]), e.ins().iconcat(v[2], v[3]));
+            e.ins().iadd(left, right)
+        }
+        Op::I64Sub128 => {
+            let (left, right) = (e.ins().iconcat(v[0], v[1]), e.ins().iconcat(v[2], v[3]));
+            e.ins().isub(left, right)
+        }
+        // The code generators know these as the multiplications with a double-width product.
+        Op::I64MulWideS => {
+            let (left, right) = (e.ins().sextend(types::I128, v[0]), e.ins().sextend(types::I128, v[1]));
+            e.ins().imul(left, right)
+        }
+        Op::I64MulWideU => {
+            let (left, right) = (e.ins().uextend(types::I128, v[0]), e.ins().uextend(types::I128, v[1]));
+            e.ins().imul(left, right)
+        }
+        _ => panic!("{} has one result", op.row().name),
+    };
+    let (low, high) = e.ins().isplit(result);
+    [low, high]
+}
+
 /// Emits the load of a [`Kind::Load`] row from `place`, the final address.
 ///
 /// # Panics

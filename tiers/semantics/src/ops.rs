@@ -53,6 +53,8 @@ pub enum Kind {
     Compare,
     /// As `Value`, and may trap.
     Trapping,
+    /// As `Value`, with two results of the row's result type.
+    Wide,
     /// Reads this many bytes of linear memory.
     Load {
         /// Bytes read.
@@ -147,6 +149,7 @@ macro_rules! define_ops {
     (@kind value) => { Kind::Value };
     (@kind compare) => { Kind::Compare };
     (@kind trapping) => { Kind::Trapping };
+    (@kind wide) => { Kind::Wide };
     (@kind load $bytes:literal) => { Kind::Load { bytes: $bytes, signed: false } };
     (@kind load $bytes:literal signed) => { Kind::Load { bytes: $bytes, signed: true } };
     (@kind store $bytes:literal) => { Kind::Store { bytes: $bytes } };

@@ -48,6 +48,11 @@ macro_rules! for_each_row {
             value I64Extend8S "i64.extend8_s" [I64] [I64] |e, v| sign_extend(e, types::I8, v[0]);
             value I64Extend16S "i64.extend16_s" [I64] [I64] |e, v| sign_extend(e, types::I16, v[0]);
             value I64Extend32S "i64.extend32_s" [I64] [I64] |e, v| sign_extend(e, types::I32, v[0]);
+            // Wide arithmetic: operands and results are pairs, lower half first; the type is that of both results.
+            wide I64Add128 "i64.add128" [I64 I64 I64 I64] [I64];
+            wide I64Sub128 "i64.sub128" [I64 I64 I64 I64] [I64];
+            wide I64MulWideS "i64.mul_wide_s" [I64 I64] [I64];
+            wide I64MulWideU "i64.mul_wide_u" [I64 I64] [I64];
             // Integer comparisons.
             compare I32Eqz "i32.eqz" [I32] [I32] |e, v| e.ins().icmp_imm_s(IntCC::Equal, v[0], 0);
             compare I32Eq "i32.eq" [I32 I32] [I32] |e, v| e.ins().icmp(IntCC::Equal, v[0], v[1]);

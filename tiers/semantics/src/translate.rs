@@ -127,6 +127,8 @@ pub trait Tier {
 pub trait Values: Tier {
     /// A row of kind `Value`, `Compare` or `Trapping`.
     fn value(&mut self, op: Op) -> Step<Self>;
+    /// A row of kind `Wide`.
+    fn wide(&mut self, op: Op) -> Step<Self>;
     fn constant(&mut self, ty: Ty, bits: u64) -> Step<Self>;
     fn drop_(&mut self) -> Step<Self>;
     fn select(&mut self) -> Step<Self>;
@@ -213,6 +215,7 @@ pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T>
     tier.charge(row.weight);
     match row.kind {
         Kind::Value | Kind::Compare | Kind::Trapping => tier.value(op),
+        Kind::Wide => tier.wide(op),
         Kind::Load { .. } | Kind::Store { .. } => match Op::memarg(operator) {
             Some(memarg) => tier.access(op, &memarg),
             None => Err(tier.impossible("an access without a place")),

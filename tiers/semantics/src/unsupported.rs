@@ -33,8 +33,6 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         Some("exceptions")
     } else if starts(STACK_SWITCHING) {
         Some("stack switching")
-    } else if operator.ends_with("128") || operator.contains("MulWide") {
-        Some("wide arithmetic")
     } else if operator == "TypedSelectMulti" {
         Some("a select of several values, which no proposal allows")
     } else if operator == "MemoryDiscard" {

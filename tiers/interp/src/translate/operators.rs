@@ -43,6 +43,20 @@ impl Values for Function<'_, '_> {
         Ok(())
     }
 
+    /// Operands and results are in their canonical slots: a micro-operator has one result at most.
+    fn wide(&mut self, op: Op) -> Step {
+        let operands = op.row().params.len();
+        let first =
+            (self.height().checked_sub(operands)).ok_or_else(|| self.impossible("operands are missing"))?;
+        for height in first..self.height() {
+            self.flush_at(height)?;
+        }
+        self.append(MicroOp::Wide(op), &[], None, &[u64::from(self.temp(first))]);
+        self.truncate(first)?;
+        self.push_slots(&[Ty::I64; 2]);
+        Ok(())
+    }
+
     fn constant(&mut self, ty: Ty, bits: u64) -> Step {
         self.push(Entry::Const(bits), ty);
         Ok(())

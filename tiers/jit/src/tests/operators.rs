@@ -17,7 +17,8 @@ fn rows() -> String {
     for op in Op::ALL {
         let row = op.row();
         let params: Vec<&str> = row.params.iter().map(|ty| ty.name()).collect();
-        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()));
+        let results = if row.kind == Kind::Wide { 2 } else { 1 };
+        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()).repeat(results));
         let gets: String = (0..params.len()).map(|i| format!("local.get {i} ")).collect();
         match row.kind {
             Kind::Control => {}

@@ -2,7 +2,7 @@
 
 use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
-use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, TypeRegistry};
+use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
 use crescendo_semantics::{Kind, Op};
 
 /// Addresses that no code has.
@@ -31,7 +31,11 @@ pub(crate) struct Module {
 impl Module {
     pub(crate) fn new(bytes: Vec<u8>) -> Module {
         let registry = TypeRegistry::new();
-        let info = crescendo_module::parse(&bytes, &ModuleConfig::default(), &registry).unwrap();
+        let mut config = ModuleConfig::default();
+        for proposal in Proposal::SUPPORTED {
+            config.features.set(*proposal, true);
+        }
+        let info = crescendo_module::parse(&bytes, &config, &registry).unwrap();
         let counts = ContextCounts {
             memories: info.memories().len() as u32,
             tables: info.tables().len() as u32,

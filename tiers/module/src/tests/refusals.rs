@@ -56,7 +56,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Gc, "(table 1 eqref)"),
         (CustomPageSizes, "(memory 1 (pagesize 1))"),
         (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
-        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
         (StackSwitching, "(type $f (func)) (type (cont $f))"),
         (MemoryControl, "(memory 1) (func unreachable memory.discard)"),
         (SharedEverythingThreads, "(global (shared i32) (i32.const 0))"),
@@ -126,11 +125,14 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (FunctionReferences, "(type $t (func)) (func unreachable call_ref $t)"),
         (FunctionReferences, "(func unreachable ref.as_non_null drop)"),
         (FunctionReferences, "(table 1 funcref (ref.null func))"),
+        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
-        parse_default(&bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         let mut features = Proposals::default();
+        features.set(*proposal, true);
+        parse(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, &TypeRegistry::new())
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         features.set(*proposal, false);
         refused(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, *proposal, text);
     }
