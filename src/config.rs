@@ -213,4 +213,5 @@ proposals! {
     wasm_memory64, "memory64";
     wasm_function_references, "typed function references";
     wasm_wide_arithmetic, "wide arithmetic", "Forbidden by default.";
+    wasm_custom_page_sizes, "custom page sizes", "Forbidden by default.";
 }

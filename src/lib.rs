@@ -69,8 +69,8 @@ pub use caller::Caller;
 pub use config::Config;
 pub use crescendo_abi::TrapCode;
 pub use crescendo_module::{
-    ExternType, FuncType, GlobalType, HeapType, MemoryType, ModuleError, ModuleErrorKind, ModuleLimits,
-    Proposal, RefType, TableType, ValType, Validation,
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
+    ModuleErrorKind, ModuleLimits, Proposal, RefType, TableType, ValType, Validation,
 };
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, IncompatibleImport, Result, UnknownImport};

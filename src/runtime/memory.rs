@@ -17,8 +17,12 @@ use std::ptr::{self, NonNull};
 /// Address space of a guarded memory: any 32-bit index plus any 32-bit offset, and the widest access.
 const GUARDED_RESERVATION: usize = (4 << 30) + (4 << 30) + (64 << 10);
 
-/// Bytes that a 32-bit memory may have at most.
-const MAX_BYTES_32: u64 = 1 << 32;
+/// Bytes that a memory may have at most, whatever maximum its type has: its number of pages fits its index type.
+fn most_bytes(ty: &MemoryType) -> usize {
+    let bytes =
+        crescendo_module::max_memory_pages(ty.memory64, ty.page_size_log2).saturating_mul(ty.page_size());
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
 
 /// A linear memory of a store.
 #[repr(C)]
@@ -155,7 +159,7 @@ impl MemoryRecord {
 
     /// Grows to `desired` bytes, `None` being more than there can be.
     fn resize(&mut self, desired: Option<usize>, maximum: Option<usize>) -> Result<()> {
-        let ceiling = if self.ty.memory64 { usize::MAX } else { MAX_BYTES_32 as usize };
+        let ceiling = most_bytes(&self.ty);
         let most = maximum.unwrap_or(ceiling).min(ceiling);
         let desired = match desired {
             Some(desired) if desired <= most => desired,
@@ -240,6 +244,21 @@ mod tests {
             assert!(memory.bytes()[..1 << 16].iter().all(|&byte| byte == 1));
             assert!(memory.bytes()[1 << 16..].iter().all(|&byte| byte == 0));
         }
+    }
+
+    #[test]
+    fn memories_with_small_pages_have_any_size_and_no_guard() {
+        let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(100, Some(300)) };
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        assert!(!memory.is_guarded());
+        assert_eq!((memory.pages(), memory.len()), (100, 100));
+        assert_eq!(memory.grow(200, None).unwrap().unwrap(), 100);
+        assert!(memory.grow(1, None).unwrap().is_err());
+        assert!(memory.fill(299, 1, 1).is_ok() && memory.fill(300, 1, 1).is_err());
+        // A size of 2^32 would look like 0.
+        let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(0, None) };
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        assert!(memory.grow(1 << 32, None).unwrap().is_err());
     }
 
     #[test]

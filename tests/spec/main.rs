@@ -29,6 +29,7 @@ const FOLDERS: &[Folder] = &[
     Folder::Memory64,
     Folder::FunctionReferences,
     Folder::WideArithmetic,
+    Folder::CustomPageSizes,
 ];
 
 /// The proposals of version 2.
@@ -67,7 +68,7 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
         // These folders follow the newest version.
-        "wasm-v3" | "bulk-memory" | "wide-arithmetic" => Vec::new(),
+        "wasm-v3" | "bulk-memory" | "wide-arithmetic" | "custom-page-sizes" => Vec::new(),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),
@@ -82,6 +83,7 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
 fn only_in(folder: &str) -> &'static [Proposal] {
     match folder {
         "wide-arithmetic" => &[Proposal::WideArithmetic],
+        "custom-page-sizes" => &[Proposal::CustomPageSizes],
         _ => &[],
     }
 }

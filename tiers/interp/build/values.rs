@@ -51,7 +51,8 @@ impl Handler<'_> {
             MicroOp::MemorySize(ty) => {
                 let memory = self.operand_pointer();
                 let bytes = self.load(memory, VmMemory::LEN);
-                let pages = self.b.ins().ushr_imm_u(bytes, 16);
+                let log2 = self.operand_u32();
+                let pages = self.b.ins().ushr(bytes, log2);
                 Computed::value(self.in_index_type(ty, pages))
             }
             MicroOp::TableSize(ty) => {

@@ -77,7 +77,7 @@ pub enum MicroOp {
     GlobalGet(Ty, bool),
     /// Writes a global; imported ones through a pointer.
     GlobalSet(Ty, bool),
-    /// Size of a memory in 64 KiB pages, in its index type.
+    /// Size of a memory in its pages, in its index type.
     MemorySize(Ty),
     /// Size of a table, in its index type.
     TableSize(Ty),
@@ -202,7 +202,9 @@ impl MicroOp {
             MicroOp::Select(ty) => shape([Some(ty), Some(ty), Some(Ty::I32)], &[], Some(ty)),
             MicroOp::GlobalGet(ty, _) => shape(NONE, &[U32], Some(ty)),
             MicroOp::GlobalSet(ty, _) => shape(one(ty), &[U32], None),
-            MicroOp::MemorySize(ty) | MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
+            // The pointer to the memory in the context, the binary logarithm of the bytes in a page.
+            MicroOp::MemorySize(ty) => shape(NONE, &[U32, U32], Some(ty)),
+            MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
             MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
             MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
             MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),

@@ -22,7 +22,7 @@ macro_rules! proposals {
             /// The proposals that the engine supports; each can be switched off in [`Proposals`].
             pub const SUPPORTED: &[Proposal] = &[$(Proposal::$name),*];
             /// The supported proposals that are forbidden until the embedder allows them: no version of the standard has them.
-            pub const OFF_AT_FIRST: &[Proposal] = &[Proposal::WideArithmetic];
+            pub const OFF_AT_FIRST: &[Proposal] = &[Proposal::WideArithmetic, Proposal::CustomPageSizes];
             /// The proposals that are recognised and refused.
             pub const REFUSED: &[Proposal] = &[$(Proposal::$rname),*];
 
@@ -89,6 +89,8 @@ proposals! {
         FunctionReferences, "typed function references", wasm_function_references, function_references, FUNCTION_REFERENCES;
         /// `i64.add128` and its like.
         WideArithmetic, "wide arithmetic", wasm_wide_arithmetic, wide_arithmetic, WIDE_ARITHMETIC;
+        /// Memories with pages of one byte.
+        CustomPageSizes, "custom page sizes", wasm_custom_page_sizes, custom_page_sizes, CUSTOM_PAGE_SIZES;
     }
     refused {
         /// `v128` and its operators.
@@ -103,8 +105,6 @@ proposals! {
         LegacyExceptions, "legacy exception handling", LEGACY_EXCEPTIONS;
         /// Structures, arrays, recursive types.
         Gc, "GC", GC;
-        /// Memories with other pages than of 64 KiB.
-        CustomPageSizes, "custom page sizes", CUSTOM_PAGE_SIZES;
         /// Continuations.
         StackSwitching, "stack switching", STACK_SWITCHING;
         /// `memory.discard`.

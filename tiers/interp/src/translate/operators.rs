@@ -95,7 +95,7 @@ impl Variables for Function<'_, '_> {
 
     fn global_get(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
-        self.nullary(MicroOp::GlobalGet(ty, imported), ty, offset)
+        self.nullary(MicroOp::GlobalGet(ty, imported), ty, &[offset])
     }
 
     fn global_set(&mut self, global: u32) -> Step {
@@ -110,7 +110,7 @@ impl Variables for Function<'_, '_> {
             Some(defined) => (false, self.env.offsets.defined_func(defined)),
             None => (true, self.env.offsets.imported_func(func)),
         };
-        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, u64::from(offset))
+        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, &[u64::from(offset)])
     }
 
     fn table_get(&mut self, table: u32) -> Step {
@@ -131,7 +131,7 @@ impl Variables for Function<'_, '_> {
 
     fn table_size(&mut self, table: u32) -> Step {
         let ty = self.table_index_ty(table);
-        self.nullary(MicroOp::TableSize(ty), ty, self.env.offsets.table(table).into())
+        self.nullary(MicroOp::TableSize(ty), ty, &[self.env.offsets.table(table).into()])
     }
 
     fn table_index_ty(&self, table: u32) -> Ty {
@@ -177,7 +177,9 @@ impl Memories for Function<'_, '_> {
 
     fn memory_size(&mut self, memory: u32) -> Step {
         let ty = self.memory_index_ty(memory);
-        self.nullary(MicroOp::MemorySize(ty), ty, self.env.offsets.memory(memory).into())
+        let log2 = self.env.info.memory(MemoryIdx::new(memory)).page_size_log2;
+        let place = self.env.offsets.memory(memory);
+        self.nullary(MicroOp::MemorySize(ty), ty, &[place.into(), log2.into()])
     }
 
     fn memory_index_ty(&self, memory: u32) -> Ty {
@@ -186,10 +188,10 @@ impl Memories for Function<'_, '_> {
 }
 
 impl Function<'_, '_> {
-    /// A micro-operator without sources and one extra.
-    fn nullary(&mut self, op: MicroOp, ty: Ty, extra: u64) -> Step {
+    /// A micro-operator without sources.
+    fn nullary(&mut self, op: MicroOp, ty: Ty, extras: &[u64]) -> Step {
         let value = self.push_value(ty);
-        self.append(op, &[], Some(value), &[extra]);
+        self.append(op, &[], Some(value), extras);
         Ok(())
     }
 

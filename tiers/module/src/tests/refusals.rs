@@ -54,8 +54,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Gc, "(func unreachable ref.cast funcref drop)"),
         (Gc, "(global i32 (i32.const 0)) (global i32 (global.get 0))"),
         (Gc, "(table 1 eqref)"),
-        (CustomPageSizes, "(memory 1 (pagesize 1))"),
-        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
         (StackSwitching, "(type $f (func)) (type (cont $f))"),
         (MemoryControl, "(memory 1) (func unreachable memory.discard)"),
         (SharedEverythingThreads, "(global (shared i32) (i32.const 0))"),
@@ -126,6 +124,8 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (FunctionReferences, "(func unreachable ref.as_non_null drop)"),
         (FunctionReferences, "(table 1 funcref (ref.null func))"),
         (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
+        (CustomPageSizes, "(memory 1 (pagesize 1))"),
+        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
