@@ -58,6 +58,7 @@ mod linker;
 mod memory;
 mod module;
 mod runtime;
+mod shared_memory;
 mod store;
 mod table;
 mod tiering;
@@ -86,6 +87,8 @@ pub use limits::{
 pub use linker::{InstancePre, Linker};
 pub use memory::Memory;
 pub use module::{CustomSection, Module, ModuleFunction};
+pub use runtime::WaitResult;
+pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 #[cfg(feature = "cranelift")]

@@ -30,6 +30,7 @@ const FOLDERS: &[Folder] = &[
     Folder::FunctionReferences,
     Folder::WideArithmetic,
     Folder::CustomPageSizes,
+    Folder::Threads,
 ];
 
 /// The proposals of version 2.
@@ -71,6 +72,8 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
         "wasm-v3" | "bulk-memory" | "wide-arithmetic" | "custom-page-sizes" => Vec::new(),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
+        // Older than version 2.
+        "threads" => [all_but(&[]), vec![Proposal::ReferenceTypes]].concat(),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),
         "multi-memory" => all_but(&[Proposal::MultiMemory]),
         "memory64" => all_but(&[Proposal::Memory64]),

@@ -61,6 +61,13 @@ builtins! {
     /// The counter of loop `b` of the function whose index is `a` has run out. Writes the address of native code that takes the
     /// frame over to `args`, or null.
     LoopHot = 14;
+    /// `memory.atomic.notify`: `a` memory index. Operands: address, count, offset; result: how many were woken.
+    AtomicNotify = 15;
+    /// `memory.atomic.wait32`: `a` memory index. Operands: address, expected, timeout, offset; result: 0 notified, 1 another
+    /// value, 2 time is up.
+    AtomicWait32 = 16;
+    /// `memory.atomic.wait64`, as `AtomicWait32`.
+    AtomicWait64 = 17;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use crescendo_abi::{SLOT_SIZE, TrapCode, VmMemory, VmTable};
 use crescendo_semantics::lower::{
-    Emit, clif_trap_code, clif_type, lower, lower_load, lower_store, lower_wide,
+    Emit, clif_trap_code, clif_type, lower, lower_atomic, lower_load, lower_store, lower_wide,
 };
 use crescendo_semantics::{Kind, Op, Ty};
 
@@ -31,6 +31,18 @@ impl Handler<'_> {
                 lower_store(op, &mut self.b, flags, place, value);
                 Computed::NOTHING
             }
+            MicroOp::Atomic(op, access) => {
+                let address = self.source(key.sources[0], access.address(), true);
+                let behind = op.row().params.iter().zip(key.sources).skip(1);
+                let operands: Vec<Value> = behind.map(|(ty, form)| self.source(form, *ty, false)).collect();
+                let (place, flags) = self.place(op, access, key, Some(address));
+                let result = lower_atomic(op, &mut self.b, flags, place, &operands);
+                result.map_or(Computed::NOTHING, Computed::value)
+            }
+            MicroOp::Fence => {
+                self.b.ins().fence();
+                Computed::NOTHING
+            }
             MicroOp::Copy(ty) => Computed::value(self.source(key.sources[0], ty, false)),
             MicroOp::Select(ty) => {
                 let a = self.source(key.sources[0], ty, false);
@@ -50,7 +62,9 @@ impl Handler<'_> {
             }
             MicroOp::MemorySize(ty) => {
                 let memory = self.operand_pointer();
-                let bytes = self.load(memory, VmMemory::LEN);
+                // Other threads make shared memories grow.
+                let len = self.b.ins().iadd_imm_s(memory, i64::from(VmMemory::LEN));
+                let bytes = self.b.ins().atomic_load(types::I64, trusted(), len);
                 let log2 = self.operand_u32();
                 let pages = self.b.ins().ushr(bytes, log2);
                 Computed::value(self.in_index_type(ty, pages))
@@ -104,8 +118,9 @@ impl Handler<'_> {
     /// The place of a load or store, checked if it has to be, and the flags of the access.
     fn place(&mut self, op: Op, access: Access, key: &Key, address: Option<Value>) -> (Value, MemFlagsData) {
         let address = address.unwrap_or_else(|| self.source(key.sources[0], access.address(), true));
-        let bytes = match op.row().kind {
-            Kind::Load { bytes, .. } | Kind::Store { bytes } => i64::from(bytes),
+        let (bytes, is_atomic) = match op.row().kind {
+            Kind::Load { bytes, .. } | Kind::Store { bytes } => (i64::from(bytes), false),
+            Kind::Atomic { bytes, .. } => (i64::from(bytes), true),
             _ => panic!("{} is not an access", op.row().name),
         };
         let faults = MemFlagsData::new().with_trap_code(Some(clif_trap_code(TrapCode::MemoryOutOfBounds)));
@@ -121,6 +136,9 @@ impl Handler<'_> {
                 let base = self.load(memory, VmMemory::BASE);
                 let offset = self.operand_u32();
                 let address = self.b.ins().iadd(address, offset);
+                if is_atomic {
+                    self.check_alignment(address, bytes);
+                }
                 (self.b.ins().iadd(base, address), faults)
             }
             Access::Checked32 | Access::Checked64 => {
@@ -129,6 +147,9 @@ impl Handler<'_> {
                 let len = self.load(memory, VmMemory::LEN);
                 let offset = self.operand_u64();
                 let start = self.b.ins().iadd(address, offset);
+                if is_atomic {
+                    self.check_alignment(start, bytes);
+                }
                 if access == Access::Checked64 {
                     let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, start, address);
                     self.trap_if(wrapped, TrapCode::MemoryOutOfBounds);
@@ -141,6 +162,14 @@ impl Handler<'_> {
                 self.trap_if(outside, TrapCode::MemoryOutOfBounds);
                 (self.b.ins().iadd(base, start), trusted())
             }
+        }
+    }
+
+    /// Traps unless an address is a multiple of the bytes that an atomic operator accesses.
+    fn check_alignment(&mut self, address: Value, bytes: i64) {
+        if bytes > 1 {
+            let odd = self.b.ins().band_imm_u(address, bytes - 1);
+            self.trap_if(odd, TrapCode::UnalignedAtomic);
         }
     }
 

@@ -27,6 +27,9 @@ impl Access {
     pub const ALL: [Access; 5] =
         [Access::Zero, Access::Offset, Access::Indexed, Access::Checked32, Access::Checked64];
 
+    /// The modes of atomic accesses: they are too slow for the place to matter.
+    pub const ATOMIC: [Access; 3] = [Access::Indexed, Access::Checked32, Access::Checked64];
+
     /// The type of the address operand.
     pub const fn address(self) -> Ty {
         match self {
@@ -69,6 +72,10 @@ pub enum MicroOp {
     Load(Op, Access),
     /// A store row.
     Store(Op, Access),
+    /// An atomic row. Accesses use memory 0 as any other.
+    Atomic(Op, Access),
+    /// Orders accesses.
+    Fence,
     /// The operand is the result.
     Copy(Ty),
     /// Operands: value if not zero, value if zero, condition.
@@ -198,6 +205,12 @@ impl MicroOp {
             MicroOp::Store(op, access) => {
                 shape([Some(access.address()), Some(op.row().params[1]), None], access_extras(access), None)
             }
+            MicroOp::Atomic(op, access) => {
+                let row = op.row();
+                let source = |i: usize| row.params.get(i).copied();
+                shape([Some(access.address()), source(1), source(2)], access_extras(access), row.result)
+            }
+            MicroOp::Fence => shape(NONE, &[], None),
             MicroOp::Copy(ty) => shape(one(ty), &[], Some(ty)),
             MicroOp::Select(ty) => shape([Some(ty), Some(ty), Some(Ty::I32)], &[], Some(ty)),
             MicroOp::GlobalGet(ty, _) => shape(NONE, &[U32], Some(ty)),
@@ -260,7 +273,7 @@ impl MicroOp {
         }
         match self {
             MicroOp::Value(op) | MicroOp::Wide(op) => operator(0, op),
-            MicroOp::Load(op, access) => operator(1 + access as u16, op),
+            MicroOp::Load(op, access) | MicroOp::Atomic(op, access) => operator(1 + access as u16, op),
             MicroOp::Store(op, access) => operator(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
             MicroOp::Select(ty) => tag(12, ty as u8),
@@ -298,6 +311,7 @@ impl MicroOp {
             MicroOp::EnterNative => tag(26, 14),
             MicroOp::EnterNativeCross => tag(26, 15),
             MicroOp::PollLoop => tag(26, 16),
+            MicroOp::Fence => tag(26, 17),
         }
     }
 
@@ -310,6 +324,7 @@ impl MicroOp {
                 Kind::Wide => all.push(MicroOp::Wide(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
+                Kind::Atomic { .. } => all.extend(Access::ATOMIC.map(|access| MicroOp::Atomic(op, access))),
                 Kind::Control => {}
             }
         }
@@ -327,7 +342,7 @@ impl MicroOp {
                 MicroOp::TableSet(index),
             ]);
         }
-        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true)]);
+        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Fence]);
         all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
         for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
             all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
@@ -368,7 +383,10 @@ impl MicroOp {
         };
         match self {
             MicroOp::Value(op) | MicroOp::Wide(op) => op.row().name.to_string(),
-            MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
+            MicroOp::Fence => "atomic.fence".to_string(),
+            MicroOp::Load(op, a) | MicroOp::Store(op, a) | MicroOp::Atomic(op, a) => {
+                format!("{}{}", op.row().name, access(a))
+            }
             MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
             MicroOp::Select(ty) => format!("{}.select", ty.name()),
             MicroOp::GlobalGet(ty, i) => format!("{}.global.get{}", ty.name(), imported(i)),

@@ -91,14 +91,14 @@ proposals! {
         WideArithmetic, "wide arithmetic", wasm_wide_arithmetic, wide_arithmetic, WIDE_ARITHMETIC;
         /// Memories with pages of one byte.
         CustomPageSizes, "custom page sizes", wasm_custom_page_sizes, custom_page_sizes, CUSTOM_PAGE_SIZES;
+        /// Shared memories and atomic operators.
+        Threads, "threads", wasm_threads, threads, THREADS;
     }
     refused {
         /// `v128` and its operators.
         Simd, "SIMD", SIMD;
         /// Vector operators whose results may differ.
         RelaxedSimd, "relaxed SIMD", RELAXED_SIMD;
-        /// Shared memories and atomic operators.
-        Threads, "threads", THREADS;
         /// Tags, `throw` and `try_table`.
         Exceptions, "exception handling", EXCEPTIONS;
         /// `try` and `catch`.

@@ -67,8 +67,31 @@ pub enum Kind {
         /// Bytes written.
         bytes: u8,
     },
+    /// Accesses this many bytes of linear memory atomically; the address is a multiple of their number, or it traps.
+    Atomic {
+        /// What is done.
+        op: AtomicOp,
+        /// Bytes accessed. A result is zero-extended from them.
+        bytes: u8,
+    },
     /// Everything that tiers write by hand: control, calls, variables, tables, bulk memory.
     Control,
+}
+
+/// What an atomic access does. All but the first two answer the value that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants are the specification's operators")]
+pub enum AtomicOp {
+    Load,
+    Store,
+    Add,
+    Sub,
+    And,
+    Or,
+    Xor,
+    Xchg,
+    /// Writes the last operand if the value is the one before, both cut to the bytes accessed.
+    Cmpxchg,
 }
 
 /// The facts of one operator.
@@ -127,7 +150,7 @@ macro_rules! define_ops {
                 }
             }
 
-            /// Where a load or store goes: memory, offset, alignment. `None` for other operators.
+            /// Where a load, a store or an atomic access goes: memory, offset, alignment. `None` for other operators.
             ///
             /// Cost: one jump through a table.
             pub fn memarg(operator: &wasmparser::Operator<'_>) -> Option<wasmparser::MemArg> {
@@ -140,9 +163,11 @@ macro_rules! define_ops {
     };
     (@access load $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access store $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
+    (@access atomic $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access $kind:ident $op:ident, $memarg:ident) => { wasmparser::Operator::$op { .. } };
     (@memarg load $memarg:ident) => { Some($memarg) };
     (@memarg store $memarg:ident) => { Some($memarg) };
+    (@memarg atomic $memarg:ident) => { Some($memarg) };
     (@memarg $kind:ident $memarg:ident) => { None };
     (@result) => { None };
     (@result $r:ident) => { Some(Ty::$r) };
@@ -153,6 +178,7 @@ macro_rules! define_ops {
     (@kind load $bytes:literal) => { Kind::Load { bytes: $bytes, signed: false } };
     (@kind load $bytes:literal signed) => { Kind::Load { bytes: $bytes, signed: true } };
     (@kind store $bytes:literal) => { Kind::Store { bytes: $bytes } };
+    (@kind atomic $what:ident $bytes:literal) => { Kind::Atomic { op: AtomicOp::$what, bytes: $bytes } };
     (@kind control) => { Kind::Control };
 }
 for_each_row!(define_ops);
@@ -198,6 +224,13 @@ mod tests {
             match row.kind {
                 Kind::Load { .. } => assert!(row.params == [Ty::I32] && row.result.is_some(), "{}", row.name),
                 Kind::Store { .. } => assert!(row.params.len() == 2 && row.result.is_none(), "{}", row.name),
+                Kind::Atomic { op, .. } => {
+                    assert!(
+                        row.params[0] == Ty::I32 && row.result.is_some() == (op != AtomicOp::Store),
+                        "{}",
+                        row.name
+                    );
+                }
                 Kind::Control => {}
                 _ => assert!(row.result.is_some(), "{}", row.name),
             }

@@ -6,7 +6,7 @@
 
 use crate::ops::{Kind, Op, Ty};
 use crescendo_abi::Builtin;
-use wasmparser::{BlockType, BrTable, MemArg, Operator};
+use wasmparser::{BlockType, BrTable, MemArg, MemArgTarget, Operator};
 
 /// What opened a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,9 @@ pub trait Variables: Tier {
 pub trait Memories: Tier {
     /// A row of kind `Load` or `Store`.
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    /// A row of kind `Atomic`.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    fn fence(&mut self) -> Step<Self>;
     fn memory_size(&mut self, memory: u32) -> Step<Self>;
     /// The type of a memory's addresses: `I32` or `I64`.
     fn memory_index_ty(&self, memory: u32) -> Ty;
@@ -219,6 +222,10 @@ pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T>
         Kind::Load { .. } | Kind::Store { .. } => match Op::memarg(operator) {
             Some(memarg) => tier.access(op, &memarg),
             None => Err(tier.impossible("an access without a place")),
+        },
+        Kind::Atomic { .. } => match Op::memarg(operator) {
+            Some(memarg) => tier.atomic(op, &memarg),
+            None => Err(tier.impossible("an atomic access without a place")),
         },
         Kind::Control => control(tier, operator),
     }
@@ -304,6 +311,19 @@ fn storage<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
             tier.call_builtin(Builtin::MemoryInit, 3, None, [mem, data_index])
         }
         Operator::DataDrop { data_index } => tier.call_builtin(Builtin::DataDrop, 0, None, [data_index, 0]),
+        Operator::AtomicFence { .. } => tier.fence(),
+        Operator::MemoryAtomicNotify { memarg } => parking(tier, Builtin::AtomicNotify, 2, &memarg),
+        Operator::MemoryAtomicWait32 { memarg } => parking(tier, Builtin::AtomicWait32, 3, &memarg),
+        Operator::MemoryAtomicWait64 { memarg } => parking(tier, Builtin::AtomicWait64, 3, &memarg),
         _ => Err(tier.impossible("an operator that is not translated")),
     }
+}
+
+/// Waiting and notifying: the offset, which may have 64 bits, becomes the last operand of the builtin.
+fn parking<T: Translate>(tier: &mut T, builtin: Builtin, operands: usize, memarg: &MemArg) -> Step<T> {
+    let MemArgTarget::Memory(memory) = memarg.target else {
+        return Err(tier.impossible("waiting at something else than a memory"));
+    };
+    tier.constant(Ty::I64, memarg.offset)?;
+    tier.call_builtin(builtin, operands + 1, Some(Ty::I32), [memory, 0])
 }

@@ -26,7 +26,7 @@ pub fn reason(operator: &str) -> Option<&'static str> {
     } else if starts(SIMD_SHAPES) {
         Some("SIMD")
     } else if operator.contains("Atomic") || operator == "Pause" {
-        Some("threads")
+        Some("shared-everything threads")
     } else if starts(GC) {
         Some("garbage collection")
     } else if starts(EXCEPTIONS) {

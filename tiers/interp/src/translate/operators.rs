@@ -175,6 +175,39 @@ impl Memories for Function<'_, '_> {
         Ok(())
     }
 
+    /// Operands that are constants go to their slots: there are handlers for slots only.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let MemArgTarget::Memory(index) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let count = op.row().params.len();
+        let first =
+            (self.height().checked_sub(count)).ok_or_else(|| self.impossible("operands are missing"))?;
+        let mut sources = [Source::None; 3];
+        for i in (0..count).rev() {
+            if matches!(self.entry_at(first + i).0, Entry::Const(_)) {
+                self.flush_at(first + i)?;
+            }
+            sources[i] = self.pop()?.0;
+        }
+        let is_64 = self.env.info.memory(MemoryIdx::new(index)).memory64;
+        let access = match (self.root.checked(), is_64) {
+            (true, true) => Access::Checked64,
+            (true, false) => Access::Checked32,
+            (false, false) => Access::Indexed,
+            (false, true) => return Err(self.impossible("a 64-bit memory without checks")),
+        };
+        let extras = [u64::from(self.env.offsets.memory(index)), memarg.offset];
+        let value = op.row().result.map(|result| self.push_value(result));
+        self.append(MicroOp::Atomic(op, access), &sources[..count], value, &extras);
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Step {
+        self.append(MicroOp::Fence, &[], None, &[]);
+        Ok(())
+    }
+
     fn memory_size(&mut self, memory: u32) -> Step {
         let ty = self.memory_index_ty(memory);
         let log2 = self.env.info.memory(MemoryIdx::new(memory)).page_size_log2;

@@ -23,7 +23,7 @@ fn rows() -> String {
         match row.kind {
             Kind::Control => {}
             _ if matches!(op, Op::RefIsNull | Op::RefAsNonNull) => {}
-            Kind::Load { .. } | Kind::Store { .. } => {
+            Kind::Load { .. } | Kind::Store { .. } | Kind::Atomic { .. } => {
                 for place in ["", "offset=16", "offset=0xfffffff0", "1 offset=3"] {
                     let name = row.name;
                     let params = params.join(" ");

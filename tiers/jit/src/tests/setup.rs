@@ -161,7 +161,10 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         // Behind calls of routines that do not return stands an instruction that is never reached.
         TrapCode::UnreachableCodeReached => name == "unreachable",
         TrapCode::MemoryOutOfBounds => {
-            matches!(op.map(|op| op.row().kind), Some(Kind::Load { .. } | Kind::Store { .. }))
+            matches!(
+                op.map(|op| op.row().kind),
+                Some(Kind::Load { .. } | Kind::Store { .. } | Kind::Atomic { .. })
+            )
         }
         TrapCode::TableOutOfBounds => name.starts_with("table."),
         TrapCode::UndefinedElement | TrapCode::UninitializedElement => name.ends_with("call_indirect"),
@@ -171,6 +174,7 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         TrapCode::BadConversionToInteger => name.contains("trunc_f"),
         TrapCode::StackOverflow => op.is_none() || name == "loop",
         TrapCode::OutOfFuel => op.is_none() || matches!(op.map(|op| op.row().kind), Some(Kind::Control)),
+        TrapCode::UnalignedAtomic => name.contains(".atomic."),
         TrapCode::NullReference => name == "ref.as_non_null",
         TrapCode::NullFunctionReference => call && name.ends_with("ref"),
         _ => false,

@@ -29,10 +29,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Simd, "(global v128 (v128.const i32x4 0 0 0 0))"),
         (Simd, r#"(import "" "" (global v128))"#),
         (RelaxedSimd, "(func unreachable i8x16.relaxed_swizzle drop)"),
-        (Threads, "(memory 1 1 shared)"),
-        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
-        (Threads, "(func atomic.fence)"),
-        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
         (Exceptions, "(tag)"),
         (Exceptions, r#"(import "" "" (tag))"#),
         (Exceptions, "(func (param exnref))"),
@@ -126,6 +122,10 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
         (CustomPageSizes, "(memory 1 (pagesize 1))"),
         (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
+        (Threads, "(memory 1 1 shared)"),
+        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
+        (Threads, "(func atomic.fence)"),
+        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
