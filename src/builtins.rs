@@ -11,7 +11,9 @@ use crate::UpdateDeadline;
 use crate::error::{Error, bug};
 use crate::instance::{InstanceData, init_memory, init_table};
 use crate::limits::ResourceLimiter;
-use crate::runtime::{HostFunction, MemoryRecord, Stop, TableRecord};
+use crate::runtime::{
+    HostFunction, MemoryRecord, SharedRecord, Stop, TableRecord, Tick, WaitResult, atomic_range,
+};
 use crate::store::{AnyStore, Failure, StoreHeader};
 use crate::tiering;
 use crescendo_abi::{
@@ -21,6 +23,9 @@ use crescendo_abi::{
 use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The table that every context points to.
 pub(crate) static TABLE: VmBuiltins = VmBuiltins { functions: functions() };
@@ -53,6 +58,9 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::FunctionHot => function_hot,
         Builtin::LoopHot => loop_hot,
         Builtin::MultiplyAdd => multiply_add,
+        Builtin::AtomicNotify => atomic_notify,
+        Builtin::AtomicWait32 => atomic_wait32,
+        Builtin::AtomicWait64 => atomic_wait64,
     }
 }
 
@@ -108,6 +116,9 @@ builtins! {
     function_hot => do_function_hot;
     loop_hot => do_loop_hot;
     multiply_add => do_multiply_add;
+    atomic_notify => do_atomic_notify;
+    atomic_wait32 => do_atomic_wait32;
+    atomic_wait64 => do_atomic_wait64;
 }
 
 /// The header of the store that a context belongs to.
@@ -475,4 +486,84 @@ fn do_loop_hot(call: &Call) -> Result<(), Stop> {
     // SAFETY: the handler has room for the address there (`Builtin::LoopHot`).
     unsafe { call.args.write(address) };
     Ok(())
+}
+
+/// How often a waiting guest looks at the epoch.
+const EPOCH_PERIOD: Duration = Duration::from_millis(10);
+
+impl Call {
+    /// The place of an atomic value in memory `a`: the first operand and the operand `offset`.
+    ///
+    /// # Errors
+    ///
+    /// A trap when the value is not aligned or not inside the memory.
+    fn atomic_place(&self, offset: usize, bytes: u64) -> Result<(u64, Option<Arc<SharedRecord>>), TrapCode> {
+        // SAFETY: a store's memories live as long as the store; the borrow ends here.
+        let memory = unsafe { self.memory(self.a).as_ref() };
+        let (address, wrapped) =
+            self.index(0, memory.declared_type().memory64).overflowing_add(self.arg(offset));
+        // No memory ends there, so that what has wrapped around is outside, unless it is not even aligned.
+        let size = if wrapped { 0 } else { memory.len() };
+        atomic_range(address, bytes, size)?;
+        Ok((address, memory.shared().cloned()))
+    }
+
+    fn set_result(&self, value: u32) {
+        // SAFETY: the result goes where the first operand was (`Call`).
+        unsafe { self.args.write(value.into()) };
+    }
+
+    /// Whether the epoch has reached the store's deadline.
+    fn epoch_is_over(&self) -> bool {
+        // SAFETY: the context is alive (`Call`).
+        let store = unsafe { (*self.context).store };
+        // SAFETY: the store is alive, and only this thread uses its fields.
+        let (epoch, deadline) = unsafe { ((*store).epoch, (*store).epoch_deadline) };
+        // SAFETY: the engine, which has the epoch, lives as long as its stores.
+        unsafe { &*epoch }.load(Ordering::Relaxed) >= deadline
+    }
+
+    /// Waits with what is left of the operands; deadlines of the store interrupt it, too.
+    fn wait(
+        &self,
+        bytes: u64,
+        wait: impl FnOnce(
+            &SharedRecord,
+            u64,
+            Option<Duration>,
+            Option<Tick<'_, Stop>>,
+        ) -> Result<WaitResult, Stop>,
+    ) -> Result<(), Stop> {
+        let (address, shared) = self.atomic_place(3, bytes)?;
+        let Some(shared) = shared else { return Err(TrapCode::ExpectedSharedMemory.into()) };
+        // Negative: for ever.
+        let timeout = u64::try_from(self.arg(2) as i64).ok().map(Duration::from_nanos);
+        let mut run = || if self.epoch_is_over() { do_epoch_reached(self) } else { Ok(()) };
+        let tick = Tick { period: EPOCH_PERIOD, run: &mut run };
+        let interruptible = self.instance().module().engine().config().epoch_interruption;
+        let result = wait(&shared, address, timeout, interruptible.then_some(tick))?;
+        self.set_result(result as u32);
+        Ok(())
+    }
+}
+
+fn do_atomic_notify(call: &Call) -> Result<(), Stop> {
+    let (address, shared) = call.atomic_place(2, 4)?;
+    let woken = match shared {
+        Some(shared) => shared.notify(address, call.arg(1) as u32)?,
+        // Nobody can wait there.
+        None => 0,
+    };
+    call.set_result(woken);
+    Ok(())
+}
+
+fn do_atomic_wait32(call: &Call) -> Result<(), Stop> {
+    let expected = call.arg(1) as u32;
+    call.wait(4, |shared, address, timeout, tick| shared.wait32(address, expected, timeout, tick))
+}
+
+fn do_atomic_wait64(call: &Call) -> Result<(), Stop> {
+    let expected = call.arg(1);
+    call.wait(8, |shared, address, timeout, tick| shared.wait64(address, expected, timeout, tick))
 }

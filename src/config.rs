@@ -33,6 +33,7 @@ pub struct Config {
     pub(crate) max_wasm_stack: usize,
     pub(crate) signals_based_traps: bool,
     pub(crate) memory_reservation: bool,
+    pub(crate) shared_memory: bool,
     pub(crate) fusion: bool,
     pub(crate) epoch_interruption: bool,
     pub(crate) tiering: Tiering,
@@ -58,6 +59,7 @@ impl Config {
             max_wasm_stack: DEFAULT_MAX_WASM_STACK,
             signals_based_traps: true,
             memory_reservation: true,
+            shared_memory: true,
             fusion: true,
             epoch_interruption: false,
             tiering: Tiering::default(),
@@ -122,6 +124,13 @@ impl Config {
     /// [`Config::signals_based_traps`]. When the system refuses a reservation, the memory does without.
     pub fn memory_reservation(&mut self, enable: bool) -> &mut Config {
         self.memory_reservation = enable;
+        self
+    }
+
+    /// Whether shared memories can be made, by guests and by [`crate::SharedMemory::new`]. On by default. Without, modules
+    /// with shared memories still validate, if [`Config::wasm_threads`] is on, and cannot be instantiated.
+    pub fn shared_memory(&mut self, enable: bool) -> &mut Config {
+        self.shared_memory = enable;
         self
     }
 
@@ -194,11 +203,11 @@ impl Config {
 }
 
 macro_rules! proposals {
-    ($($name:ident, $words:literal;)*) => {
-        /// Proposals. All of these are allowed by default. A module that uses a forbidden one is refused with an error that names it.
+    ($($name:ident, $words:literal $(, $note:literal)?;)*) => {
+        /// Proposals. All of these are allowed by default unless their page says otherwise. A module that uses a forbidden one is refused with an error that names it.
         impl Config {
             $(
-                #[doc = concat!("Allows or forbids the ", $words, " proposal.")]
+                #[doc = concat!("Allows or forbids the ", $words, " proposal." $(, " ", $note)?)]
                 pub fn $name(&mut self, allow: bool) -> &mut Config {
                     self.proposals.$name(allow);
                     self
@@ -222,4 +231,7 @@ proposals! {
     wasm_function_references, "typed function references";
     wasm_simd, "SIMD";
     wasm_relaxed_simd, "relaxed SIMD";
+    wasm_wide_arithmetic, "wide arithmetic", "Forbidden by default.";
+    wasm_custom_page_sizes, "custom page sizes", "Forbidden by default.";
+    wasm_threads, "threads";
 }

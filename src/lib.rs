@@ -58,6 +58,7 @@ mod linker;
 mod memory;
 mod module;
 mod runtime;
+mod shared_memory;
 mod store;
 mod table;
 mod tiering;
@@ -69,8 +70,8 @@ pub use caller::Caller;
 pub use config::Config;
 pub use crescendo_abi::TrapCode;
 pub use crescendo_module::{
-    ExternType, FuncType, GlobalType, HeapType, MemoryType, ModuleError, ModuleErrorKind, ModuleLimits,
-    Proposal, RefType, TableType, ValType, Validation,
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
+    ModuleErrorKind, ModuleLimits, Proposal, RefType, TableType, ValType, Validation,
 };
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, IncompatibleImport, Result, UnknownImport};
@@ -86,6 +87,8 @@ pub use limits::{
 pub use linker::{InstancePre, Linker};
 pub use memory::Memory;
 pub use module::{CustomSection, Module, ModuleFunction};
+pub use runtime::WaitResult;
+pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 #[cfg(feature = "cranelift")]

@@ -11,6 +11,7 @@ mod linker;
 mod modules;
 mod refused;
 mod setup;
+mod shared;
 mod sharing;
 mod stack;
 mod threads;

@@ -30,6 +30,9 @@ const FOLDERS: &[Folder] = &[
     Folder::FunctionReferences,
     Folder::Simd,
     Folder::RelaxedSimd,
+    Folder::WideArithmetic,
+    Folder::CustomPageSizes,
+    Folder::Threads,
 ];
 
 /// The proposals of version 2.
@@ -70,15 +73,26 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
         // These folders follow the newest version.
-        "wasm-v3" | "bulk-memory" | "simd" => Vec::new(),
+        "wasm-v3" | "bulk-memory" | "simd" | "wide-arithmetic" | "custom-page-sizes" => Vec::new(),
         "relaxed-simd" => all_but(&[Proposal::RelaxedSimd]),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
+        // Older than version 2.
+        "threads" => [all_but(&[]), vec![Proposal::ReferenceTypes]].concat(),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),
         "multi-memory" => all_but(&[Proposal::MultiMemory]),
         "memory64" => all_but(&[Proposal::Memory64]),
         "function-references" => all_but(&[Proposal::TailCall, Proposal::FunctionReferences]),
         _ => all_but(&[]),
+    }
+}
+
+/// The proposals that only a folder's scripts use: they are off unless they are allowed.
+fn only_in(folder: &str) -> &'static [Proposal] {
+    match folder {
+        "wide-arithmetic" => &[Proposal::WideArithmetic],
+        "custom-page-sizes" => &[Proposal::CustomPageSizes],
+        _ => &[],
     }
 }
 
@@ -125,6 +139,9 @@ fn check(mode: &str, config: &Config, every_listed: bool) {
         let mut config = config.clone();
         for proposal in unknown_to(file.parent()) {
             config.wasm_proposal(proposal, false);
+        }
+        for proposal in only_in(file.parent()) {
+            config.wasm_proposal(*proposal, true);
         }
         let report = crescendo_wast::run(&config, &script, file.raw(), &options);
         files += 1;

@@ -63,6 +63,13 @@ builtins! {
     LoopHot = 14;
     /// Relaxed `madd`, or `nmadd` if `b` is not zero, of lanes of `a` bytes, rounded once. Operands: three vectors; result: one.
     MultiplyAdd = 15;
+    /// `memory.atomic.notify`: `a` memory index. Operands: address, count, offset; result: how many were woken.
+    AtomicNotify = 16;
+    /// `memory.atomic.wait32`: `a` memory index. Operands: address, expected, timeout, offset; result: 0 notified, 1 another
+    /// value, 2 time is up.
+    AtomicWait32 = 17;
+    /// `memory.atomic.wait64`, as `AtomicWait32`.
+    AtomicWait64 = 18;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

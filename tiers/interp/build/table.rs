@@ -194,7 +194,7 @@ fn base() -> Vec<Sequence> {
 
 fn belongs(root: Root, op: MicroOp) -> bool {
     match op {
-        MicroOp::Load(_, access) | MicroOp::Store(_, access) => {
+        MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
             root.checked() == matches!(access, Access::Checked32 | Access::Checked64)
         }
         // Static cells, the same for all.
@@ -216,6 +216,8 @@ fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
         // No cell holds a vector as an operand of another micro-operator.
         Some(Ty::V128) => vec![Form::Slot],
         Some(_) if root.wide() && !matches!(op, MicroOp::Copy(_)) => vec![Form::Slot],
+        // Every form of each would be as many handlers as all others, for operators that take tens of cycles.
+        Some(_) if matches!(op, MicroOp::Atomic(..)) => vec![Form::Slot],
         Some(Ty::I64) => vec![Form::Slot, Form::Imm, Form::Imm32],
         Some(_) => vec![Form::Slot, Form::Imm],
     });

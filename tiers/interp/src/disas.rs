@@ -131,7 +131,7 @@ fn micro_operator(key: &Key, operands: &mut Operands<'_>) -> String {
                     _ => parts.push(format!("#{last}")),
                 }
             }
-            Extra::U64 if matches!(key.op, MicroOp::Load(..) | MicroOp::Store(..)) => {
+            Extra::U64 if matches!(key.op, MicroOp::Load(..) | MicroOp::Store(..) | MicroOp::Atomic(..)) => {
                 parts.push(format!("#{}", operands.u64()));
             }
             // The address of the return-switch cell says nothing.

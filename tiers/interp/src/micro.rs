@@ -27,6 +27,9 @@ impl Access {
     pub const ALL: [Access; 5] =
         [Access::Zero, Access::Offset, Access::Indexed, Access::Checked32, Access::Checked64];
 
+    /// The modes of atomic accesses: they are too slow for the place to matter.
+    pub const ATOMIC: [Access; 3] = [Access::Indexed, Access::Checked32, Access::Checked64];
+
     /// The type of the address operand.
     pub const fn address(self) -> Ty {
         match self {
@@ -63,10 +66,16 @@ impl Callee {
 pub enum MicroOp {
     /// A value row: operands to result.
     Value(Op),
+    /// A row with two results: operands and results lie in slots side by side.
+    Wide(Op),
     /// A load row.
     Load(Op, Access),
     /// A store row.
     Store(Op, Access),
+    /// An atomic row. Accesses use memory 0 as any other.
+    Atomic(Op, Access),
+    /// Orders accesses.
+    Fence,
     /// The operand is the result.
     Copy(Ty),
     /// Operands: value if not zero, value if zero, condition.
@@ -75,7 +84,7 @@ pub enum MicroOp {
     GlobalGet(Ty, bool),
     /// Writes a global; imported ones through a pointer.
     GlobalSet(Ty, bool),
-    /// Size of a memory in 64 KiB pages, in its index type.
+    /// Size of a memory in its pages, in its index type.
     MemorySize(Ty),
     /// Size of a table, in its index type.
     TableSize(Ty),
@@ -199,15 +208,24 @@ impl MicroOp {
                 let source = |i: usize| row.params.get(i).copied();
                 shape([source(0), source(1), source(2)], &[], row.result)
             }
+            MicroOp::Wide(_) => shape(NONE, &[Slot], None),
             MicroOp::Load(op, access) => shape(one(access.address()), access_extras(access), op.row().result),
             MicroOp::Store(op, access) => {
                 shape([Some(access.address()), Some(op.row().params[1]), None], access_extras(access), None)
             }
+            MicroOp::Atomic(op, access) => {
+                let row = op.row();
+                let source = |i: usize| row.params.get(i).copied();
+                shape([Some(access.address()), source(1), source(2)], access_extras(access), row.result)
+            }
+            MicroOp::Fence => shape(NONE, &[], None),
             MicroOp::Copy(ty) => shape(one(ty), &[], Some(ty)),
             MicroOp::Select(ty) => shape([Some(ty), Some(ty), Some(Ty::I32)], &[], Some(ty)),
             MicroOp::GlobalGet(ty, _) => shape(NONE, &[U32], Some(ty)),
             MicroOp::GlobalSet(ty, _) => shape(one(ty), &[U32], None),
-            MicroOp::MemorySize(ty) | MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
+            // The pointer to the memory in the context, the binary logarithm of the bytes in a page.
+            MicroOp::MemorySize(ty) => shape(NONE, &[U32, U32], Some(ty)),
+            MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
             MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
             MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
             MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),
@@ -261,20 +279,23 @@ impl MicroOp {
 
     /// The micro-operator's number, below 2^14.
     pub const fn number(self) -> u16 {
-        /// Rows have 10 bits. Micro-operators without one come after the accesses.
-        const fn row(kind: u16, op: Op) -> u16 {
-            kind << 10 | op as u16
+        /// Operators come first, in blocks of as many as there may be.
+        const MAX_OPS: u16 = 1 << 10;
+        const _: () = assert!(Op::ALL.len() <= MAX_OPS as usize);
+        const BLOCKS: u16 = 11;
+        const fn operator(block: u16, op: Op) -> u16 {
+            block * MAX_OPS + op as u16
         }
         const fn tag(tag: u16, low: u8) -> u16 {
-            row(11, Op::ALL[0]) + ((tag - 11) << 8) + low as u16
+            BLOCKS * MAX_OPS + ((tag - BLOCKS) << 8) + low as u16
         }
         const fn lane(op: Op) -> u8 {
             (op as u16 - Op::I8x16ExtractLaneS as u16) as u8
         }
         match self {
-            MicroOp::Value(op) => row(0, op),
-            MicroOp::Load(op, access) => row(1 + access as u16, op),
-            MicroOp::Store(op, access) => row(6 + access as u16, op),
+            MicroOp::Value(op) | MicroOp::Wide(op) => operator(0, op),
+            MicroOp::Load(op, access) | MicroOp::Atomic(op, access) => operator(1 + access as u16, op),
+            MicroOp::Store(op, access) => operator(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
             MicroOp::Select(ty) => tag(12, ty as u8),
             MicroOp::GlobalGet(ty, imported) => tag(13, ty as u8 * 2 + imported as u8),
@@ -315,6 +336,7 @@ impl MicroOp {
             MicroOp::V128Const => tag(26, 18),
             MicroOp::ExtractLane(op) => tag(27, lane(op)),
             MicroOp::ReplaceLane(op) => tag(28, lane(op)),
+            MicroOp::Fence => tag(26, 19),
         }
     }
 
@@ -324,12 +346,14 @@ impl MicroOp {
         for &op in Op::ALL {
             match op.row().kind {
                 Kind::Value | Kind::Compare | Kind::Trapping => all.push(MicroOp::Value(op)),
+                Kind::Wide => all.push(MicroOp::Wide(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
                 Kind::ExtractLane { .. } => all.push(MicroOp::ExtractLane(op)),
                 Kind::ReplaceLane { .. } => all.push(MicroOp::ReplaceLane(op)),
                 // Made of the other two.
                 Kind::LoadLane { .. } | Kind::StoreLane { .. } => {}
+                Kind::Atomic { .. } => all.extend(Access::ATOMIC.map(|access| MicroOp::Atomic(op, access))),
                 Kind::Control => {}
             }
         }
@@ -347,7 +371,8 @@ impl MicroOp {
                 MicroOp::TableSet(index),
             ]);
         }
-        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Shuffle, MicroOp::V128Const]);
+        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Fence]);
+        all.extend([MicroOp::Shuffle, MicroOp::V128Const]);
         all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
         for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
             all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
@@ -387,12 +412,15 @@ impl MicroOp {
             Callee::Ref => "_ref",
         };
         match self {
-            MicroOp::Value(op) | MicroOp::ExtractLane(op) | MicroOp::ReplaceLane(op) => {
+            MicroOp::Value(op) | MicroOp::Wide(op) | MicroOp::ExtractLane(op) | MicroOp::ReplaceLane(op) => {
                 op.row().name.to_string()
             }
             MicroOp::Shuffle => "i8x16.shuffle".to_string(),
             MicroOp::V128Const => "v128.const".to_string(),
-            MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
+            MicroOp::Fence => "atomic.fence".to_string(),
+            MicroOp::Load(op, a) | MicroOp::Store(op, a) | MicroOp::Atomic(op, a) => {
+                format!("{}{}", op.row().name, access(a))
+            }
             MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
             MicroOp::Select(ty) => format!("{}.select", ty.name()),
             MicroOp::GlobalGet(ty, i) => format!("{}.global.get{}", ty.name(), imported(i)),

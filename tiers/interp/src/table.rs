@@ -142,7 +142,7 @@ mod tests {
         for root in Root::ALL {
             for op in MicroOp::all() {
                 let fits = match op {
-                    MicroOp::Load(_, access) | MicroOp::Store(_, access) => {
+                    MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
                         root.checked()
                             == matches!(
                                 access,

@@ -5,7 +5,7 @@ use crate::function::Translator;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use crescendo_abi::Builtin;
 use crescendo_semantics::lower::{
-    clif_type, constant, extract_lane, lower, multiply_add, replace_lane, shuffle,
+    clif_type, constant, extract_lane, lower, lower_wide, multiply_add, replace_lane, shuffle,
 };
 use crescendo_semantics::translate::{Calls, Reach, Tier, Values};
 use crescendo_semantics::{Op, Ty};
@@ -81,6 +81,18 @@ impl Values for Translator<'_, '_> {
         let first = self.pop()?;
         let vector = multiply_add(self, lane, negated, [first, factor, sum]);
         self.push(vector);
+        Ok(())
+    }
+
+    fn wide(&mut self, op: Op) -> Step {
+        let count = op.row().params.len();
+        let mut operands = [Value::from_u32(0); 4];
+        for operand in operands[..count].iter_mut().rev() {
+            *operand = self.pop()?;
+        }
+        for result in lower_wide(op, self, &operands[..count]) {
+            self.push(result);
+        }
         Ok(())
     }
 

@@ -76,6 +76,8 @@ pub enum Kind {
     Compare,
     /// As `Value`, and may trap.
     Trapping,
+    /// As `Value`, with two results of the row's result type.
+    Wide,
     /// Reads this many bytes of linear memory.
     Load {
         /// Bytes read.
@@ -110,8 +112,31 @@ pub enum Kind {
         /// Bytes of the lane.
         bytes: u8,
     },
+    /// Accesses this many bytes of linear memory atomically; the address is a multiple of their number, or it traps.
+    Atomic {
+        /// What is done.
+        op: AtomicOp,
+        /// Bytes accessed. A result is zero-extended from them.
+        bytes: u8,
+    },
     /// Everything that tiers write by hand: control, calls, variables, tables, bulk memory.
     Control,
+}
+
+/// What an atomic access does. All but the first two answer the value that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants are the specification's operators")]
+pub enum AtomicOp {
+    Load,
+    Store,
+    Add,
+    Sub,
+    And,
+    Or,
+    Xor,
+    Xchg,
+    /// Writes the last operand if the value is the one before, both cut to the bytes accessed.
+    Cmpxchg,
 }
 
 /// The facts of one operator.
@@ -170,7 +195,7 @@ macro_rules! define_ops {
                 }
             }
 
-            /// Where a load or store goes: memory, offset, alignment. `None` for other operators.
+            /// Where a load, a store or an atomic access goes: memory, offset, alignment. `None` for other operators.
             ///
             /// Cost: one jump through a table.
             pub fn memarg(operator: &wasmparser::Operator<'_>) -> Option<wasmparser::MemArg> {
@@ -207,15 +232,18 @@ macro_rules! define_ops {
     (@memarg store_lane $memarg:ident) => { Some($memarg) };
     (@access load $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access store $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
+    (@access atomic $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access $kind:ident $op:ident, $memarg:ident) => { wasmparser::Operator::$op { .. } };
     (@memarg load $memarg:ident) => { Some($memarg) };
     (@memarg store $memarg:ident) => { Some($memarg) };
+    (@memarg atomic $memarg:ident) => { Some($memarg) };
     (@memarg $kind:ident $memarg:ident) => { None };
     (@result) => { None };
     (@result $r:ident) => { Some(Ty::$r) };
     (@kind value) => { Kind::Value };
     (@kind compare) => { Kind::Compare };
     (@kind trapping) => { Kind::Trapping };
+    (@kind wide) => { Kind::Wide };
     (@kind load $bytes:literal) => { Kind::Load { bytes: $bytes, signed: false } };
     (@kind load $bytes:literal signed) => { Kind::Load { bytes: $bytes, signed: true } };
     (@kind extract_lane $bytes:literal) => { Kind::ExtractLane { bytes: $bytes, signed: false } };
@@ -224,6 +252,7 @@ macro_rules! define_ops {
     (@kind load_lane $bytes:literal) => { Kind::LoadLane { bytes: $bytes } };
     (@kind store_lane $bytes:literal) => { Kind::StoreLane { bytes: $bytes } };
     (@kind store $bytes:literal) => { Kind::Store { bytes: $bytes } };
+    (@kind atomic $what:ident $bytes:literal) => { Kind::Atomic { op: AtomicOp::$what, bytes: $bytes } };
     (@kind control) => { Kind::Control };
 }
 for_each_row!(define_ops);
@@ -235,7 +264,7 @@ impl Op {
     }
 
     /// The operator with this number.
-    pub const fn from_number(number: u16) -> Option<Op> {
+    pub const fn from_u16(number: u16) -> Option<Op> {
         if (number as usize) < Self::ALL.len() { Some(Self::ALL[number as usize]) } else { None }
     }
 }
@@ -248,9 +277,9 @@ mod tests {
     fn numbers_round_trip() {
         for (i, op) in Op::ALL.iter().enumerate() {
             assert_eq!(*op as usize, i);
-            assert_eq!(Op::from_number(i as u16), Some(*op));
+            assert_eq!(Op::from_u16(i as u16), Some(*op));
         }
-        assert_eq!(Op::from_number(Op::ALL.len() as u16), None);
+        assert_eq!(Op::from_u16(Op::ALL.len() as u16), None);
     }
 
     #[test]
@@ -272,6 +301,13 @@ mod tests {
                     assert!(row.params.len() == 2 && row.result.is_none(), "{}", row.name);
                 }
                 Kind::LoadLane { .. } => assert!(row.params == [Ty::I32, Ty::V128], "{}", row.name),
+                Kind::Atomic { op, .. } => {
+                    assert!(
+                        row.params[0] == Ty::I32 && row.result.is_some() == (op != AtomicOp::Store),
+                        "{}",
+                        row.name
+                    );
+                }
                 Kind::Control => {}
                 _ => assert!(row.result.is_some(), "{}", row.name),
             }

@@ -48,6 +48,11 @@ macro_rules! for_each_row {
             value I64Extend8S "i64.extend8_s" [I64] [I64] |e, v| sign_extend(e, types::I8, v[0]);
             value I64Extend16S "i64.extend16_s" [I64] [I64] |e, v| sign_extend(e, types::I16, v[0]);
             value I64Extend32S "i64.extend32_s" [I64] [I64] |e, v| sign_extend(e, types::I32, v[0]);
+            // Wide arithmetic: operands and results are pairs, lower half first; the type is that of both results.
+            wide I64Add128 "i64.add128" [I64 I64 I64 I64] [I64];
+            wide I64Sub128 "i64.sub128" [I64 I64 I64 I64] [I64];
+            wide I64MulWideS "i64.mul_wide_s" [I64 I64] [I64];
+            wide I64MulWideU "i64.mul_wide_u" [I64 I64] [I64];
             // Integer comparisons.
             compare I32Eqz "i32.eqz" [I32] [I32] |e, v| e.ins().icmp_imm_s(IntCC::Equal, v[0], 0);
             compare I32Eq "i32.eq" [I32 I32] [I32] |e, v| e.ins().icmp(IntCC::Equal, v[0], v[1]);
@@ -428,6 +433,70 @@ macro_rules! for_each_row {
             store_lane(2) V128Store16Lane "v128.store16_lane" [I32 V128] [];
             store_lane(4) V128Store32Lane "v128.store32_lane" [I32 V128] [];
             store_lane(8) V128Store64Lane "v128.store64_lane" [I32 V128] [];
+            // Atomic accesses. Operands: address, and what is written; for a compare-exchange what is expected before that.
+            atomic(Load 4) I32AtomicLoad "i32.atomic.load" [I32] [I32];
+            atomic(Load 8) I64AtomicLoad "i64.atomic.load" [I32] [I64];
+            atomic(Load 1) I32AtomicLoad8U "i32.atomic.load8_u" [I32] [I32];
+            atomic(Load 2) I32AtomicLoad16U "i32.atomic.load16_u" [I32] [I32];
+            atomic(Load 1) I64AtomicLoad8U "i64.atomic.load8_u" [I32] [I64];
+            atomic(Load 2) I64AtomicLoad16U "i64.atomic.load16_u" [I32] [I64];
+            atomic(Load 4) I64AtomicLoad32U "i64.atomic.load32_u" [I32] [I64];
+            atomic(Store 4) I32AtomicStore "i32.atomic.store" [I32 I32] [];
+            atomic(Store 8) I64AtomicStore "i64.atomic.store" [I32 I64] [];
+            atomic(Store 1) I32AtomicStore8 "i32.atomic.store8" [I32 I32] [];
+            atomic(Store 2) I32AtomicStore16 "i32.atomic.store16" [I32 I32] [];
+            atomic(Store 1) I64AtomicStore8 "i64.atomic.store8" [I32 I64] [];
+            atomic(Store 2) I64AtomicStore16 "i64.atomic.store16" [I32 I64] [];
+            atomic(Store 4) I64AtomicStore32 "i64.atomic.store32" [I32 I64] [];
+            atomic(Add 4) I32AtomicRmwAdd "i32.atomic.rmw.add" [I32 I32] [I32];
+            atomic(Add 8) I64AtomicRmwAdd "i64.atomic.rmw.add" [I32 I64] [I64];
+            atomic(Add 1) I32AtomicRmw8AddU "i32.atomic.rmw8.add_u" [I32 I32] [I32];
+            atomic(Add 2) I32AtomicRmw16AddU "i32.atomic.rmw16.add_u" [I32 I32] [I32];
+            atomic(Add 1) I64AtomicRmw8AddU "i64.atomic.rmw8.add_u" [I32 I64] [I64];
+            atomic(Add 2) I64AtomicRmw16AddU "i64.atomic.rmw16.add_u" [I32 I64] [I64];
+            atomic(Add 4) I64AtomicRmw32AddU "i64.atomic.rmw32.add_u" [I32 I64] [I64];
+            atomic(Sub 4) I32AtomicRmwSub "i32.atomic.rmw.sub" [I32 I32] [I32];
+            atomic(Sub 8) I64AtomicRmwSub "i64.atomic.rmw.sub" [I32 I64] [I64];
+            atomic(Sub 1) I32AtomicRmw8SubU "i32.atomic.rmw8.sub_u" [I32 I32] [I32];
+            atomic(Sub 2) I32AtomicRmw16SubU "i32.atomic.rmw16.sub_u" [I32 I32] [I32];
+            atomic(Sub 1) I64AtomicRmw8SubU "i64.atomic.rmw8.sub_u" [I32 I64] [I64];
+            atomic(Sub 2) I64AtomicRmw16SubU "i64.atomic.rmw16.sub_u" [I32 I64] [I64];
+            atomic(Sub 4) I64AtomicRmw32SubU "i64.atomic.rmw32.sub_u" [I32 I64] [I64];
+            atomic(And 4) I32AtomicRmwAnd "i32.atomic.rmw.and" [I32 I32] [I32];
+            atomic(And 8) I64AtomicRmwAnd "i64.atomic.rmw.and" [I32 I64] [I64];
+            atomic(And 1) I32AtomicRmw8AndU "i32.atomic.rmw8.and_u" [I32 I32] [I32];
+            atomic(And 2) I32AtomicRmw16AndU "i32.atomic.rmw16.and_u" [I32 I32] [I32];
+            atomic(And 1) I64AtomicRmw8AndU "i64.atomic.rmw8.and_u" [I32 I64] [I64];
+            atomic(And 2) I64AtomicRmw16AndU "i64.atomic.rmw16.and_u" [I32 I64] [I64];
+            atomic(And 4) I64AtomicRmw32AndU "i64.atomic.rmw32.and_u" [I32 I64] [I64];
+            atomic(Or 4) I32AtomicRmwOr "i32.atomic.rmw.or" [I32 I32] [I32];
+            atomic(Or 8) I64AtomicRmwOr "i64.atomic.rmw.or" [I32 I64] [I64];
+            atomic(Or 1) I32AtomicRmw8OrU "i32.atomic.rmw8.or_u" [I32 I32] [I32];
+            atomic(Or 2) I32AtomicRmw16OrU "i32.atomic.rmw16.or_u" [I32 I32] [I32];
+            atomic(Or 1) I64AtomicRmw8OrU "i64.atomic.rmw8.or_u" [I32 I64] [I64];
+            atomic(Or 2) I64AtomicRmw16OrU "i64.atomic.rmw16.or_u" [I32 I64] [I64];
+            atomic(Or 4) I64AtomicRmw32OrU "i64.atomic.rmw32.or_u" [I32 I64] [I64];
+            atomic(Xor 4) I32AtomicRmwXor "i32.atomic.rmw.xor" [I32 I32] [I32];
+            atomic(Xor 8) I64AtomicRmwXor "i64.atomic.rmw.xor" [I32 I64] [I64];
+            atomic(Xor 1) I32AtomicRmw8XorU "i32.atomic.rmw8.xor_u" [I32 I32] [I32];
+            atomic(Xor 2) I32AtomicRmw16XorU "i32.atomic.rmw16.xor_u" [I32 I32] [I32];
+            atomic(Xor 1) I64AtomicRmw8XorU "i64.atomic.rmw8.xor_u" [I32 I64] [I64];
+            atomic(Xor 2) I64AtomicRmw16XorU "i64.atomic.rmw16.xor_u" [I32 I64] [I64];
+            atomic(Xor 4) I64AtomicRmw32XorU "i64.atomic.rmw32.xor_u" [I32 I64] [I64];
+            atomic(Xchg 4) I32AtomicRmwXchg "i32.atomic.rmw.xchg" [I32 I32] [I32];
+            atomic(Xchg 8) I64AtomicRmwXchg "i64.atomic.rmw.xchg" [I32 I64] [I64];
+            atomic(Xchg 1) I32AtomicRmw8XchgU "i32.atomic.rmw8.xchg_u" [I32 I32] [I32];
+            atomic(Xchg 2) I32AtomicRmw16XchgU "i32.atomic.rmw16.xchg_u" [I32 I32] [I32];
+            atomic(Xchg 1) I64AtomicRmw8XchgU "i64.atomic.rmw8.xchg_u" [I32 I64] [I64];
+            atomic(Xchg 2) I64AtomicRmw16XchgU "i64.atomic.rmw16.xchg_u" [I32 I64] [I64];
+            atomic(Xchg 4) I64AtomicRmw32XchgU "i64.atomic.rmw32.xchg_u" [I32 I64] [I64];
+            atomic(Cmpxchg 4) I32AtomicRmwCmpxchg "i32.atomic.rmw.cmpxchg" [I32 I32 I32] [I32];
+            atomic(Cmpxchg 8) I64AtomicRmwCmpxchg "i64.atomic.rmw.cmpxchg" [I32 I64 I64] [I64];
+            atomic(Cmpxchg 1) I32AtomicRmw8CmpxchgU "i32.atomic.rmw8.cmpxchg_u" [I32 I32 I32] [I32];
+            atomic(Cmpxchg 2) I32AtomicRmw16CmpxchgU "i32.atomic.rmw16.cmpxchg_u" [I32 I32 I32] [I32];
+            atomic(Cmpxchg 1) I64AtomicRmw8CmpxchgU "i64.atomic.rmw8.cmpxchg_u" [I32 I64 I64] [I64];
+            atomic(Cmpxchg 2) I64AtomicRmw16CmpxchgU "i64.atomic.rmw16.cmpxchg_u" [I32 I64 I64] [I64];
+            atomic(Cmpxchg 4) I64AtomicRmw32CmpxchgU "i64.atomic.rmw32.cmpxchg_u" [I32 I64 I64] [I64];
             // Control, calls, variables, tables, bulk memory: written by each tier.
             control Unreachable "unreachable" [] [];
             control Nop "nop" [] [];
@@ -483,6 +552,10 @@ macro_rules! for_each_row {
             control F32x4RelaxedNmadd "f32x4.relaxed_nmadd" [] [];
             control F64x2RelaxedMadd "f64x2.relaxed_madd" [] [];
             control F64x2RelaxedNmadd "f64x2.relaxed_nmadd" [] [];
+            control AtomicFence "atomic.fence" [] [];
+            control MemoryAtomicNotify "memory.atomic.notify" [] [];
+            control MemoryAtomicWait32 "memory.atomic.wait32" [] [];
+            control MemoryAtomicWait64 "memory.atomic.wait64" [] [];
         }
     };
 }

@@ -6,7 +6,7 @@
 
 use crate::ops::{Kind, Op, Ty};
 use crescendo_abi::Builtin;
-use wasmparser::{BlockType, BrTable, MemArg, Operator};
+use wasmparser::{BlockType, BrTable, MemArg, MemArgTarget, Operator};
 
 /// What opened a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,8 @@ pub trait Values: Tier {
     fn vector_constant(&mut self, bytes: [u8; 16]) -> Step<Self>;
     /// `a * b + c`, or `c - a * b` if `negated`, of four `f32` or two `f64` (by `lane`), rounded once.
     fn multiply_add(&mut self, lane: Ty, negated: bool) -> Step<Self>;
+    /// A row of kind `Wide`.
+    fn wide(&mut self, op: Op) -> Step<Self>;
     fn constant(&mut self, ty: Ty, bits: u64) -> Step<Self>;
     fn drop_(&mut self) -> Step<Self>;
     fn select(&mut self) -> Step<Self>;
@@ -165,6 +167,9 @@ pub trait Memories: Tier {
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
     /// A row of kind `LoadLane` or `StoreLane`.
     fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step<Self>;
+    /// A row of kind `Atomic`.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    fn fence(&mut self) -> Step<Self>;
     fn memory_size(&mut self, memory: u32) -> Step<Self>;
     /// The type of a memory's addresses: `I32` or `I64`.
     fn memory_index_ty(&self, memory: u32) -> Ty;
@@ -225,6 +230,7 @@ pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T>
     tier.charge(row.weight);
     match row.kind {
         Kind::Value | Kind::Compare | Kind::Trapping => tier.value(op),
+        Kind::Wide => tier.wide(op),
         Kind::Load { .. } | Kind::Store { .. } => match Op::memarg(operator) {
             Some(memarg) => tier.access(op, &memarg),
             None => Err(tier.impossible("an access without a place")),
@@ -234,6 +240,10 @@ pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T>
         Kind::LoadLane { .. } | Kind::StoreLane { .. } => match (Op::memarg(operator), Op::lane(operator)) {
             (Some(memarg), Some(lane)) => tier.access_lane(op, &memarg, lane),
             _ => Err(tier.impossible("an access without a place")),
+        },
+        Kind::Atomic { .. } => match Op::memarg(operator) {
+            Some(memarg) => tier.atomic(op, &memarg),
+            None => Err(tier.impossible("an atomic access without a place")),
         },
         Kind::Control => control(tier, operator),
     }
@@ -325,6 +335,19 @@ fn storage<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
             tier.call_builtin(Builtin::MemoryInit, 3, None, [mem, data_index])
         }
         Operator::DataDrop { data_index } => tier.call_builtin(Builtin::DataDrop, 0, None, [data_index, 0]),
+        Operator::AtomicFence { .. } => tier.fence(),
+        Operator::MemoryAtomicNotify { memarg } => parking(tier, Builtin::AtomicNotify, 2, &memarg),
+        Operator::MemoryAtomicWait32 { memarg } => parking(tier, Builtin::AtomicWait32, 3, &memarg),
+        Operator::MemoryAtomicWait64 { memarg } => parking(tier, Builtin::AtomicWait64, 3, &memarg),
         _ => Err(tier.impossible("an operator that is not translated")),
     }
+}
+
+/// Waiting and notifying: the offset, which may have 64 bits, becomes the last operand of the builtin.
+fn parking<T: Translate>(tier: &mut T, builtin: Builtin, operands: usize, memarg: &MemArg) -> Step<T> {
+    let MemArgTarget::Memory(memory) = memarg.target else {
+        return Err(tier.impossible("waiting at something else than a memory"));
+    };
+    tier.constant(Ty::I64, memarg.offset)?;
+    tier.call_builtin(builtin, operands + 1, Some(Ty::I32), [memory, 0])
 }

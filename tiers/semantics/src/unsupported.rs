@@ -21,15 +21,13 @@ pub fn reason(operator: &str) -> Option<&'static str> {
     const STACK_SWITCHING: &[&str] = &["Cont", "Suspend", "Resume", "Switch"];
     let starts = |list: &[&str]| list.iter().any(|prefix| operator.starts_with(prefix));
     if operator.contains("Atomic") || operator == "Pause" {
-        Some("threads")
+        Some("shared-everything threads")
     } else if starts(GC) {
         Some("garbage collection")
     } else if starts(EXCEPTIONS) {
         Some("exceptions")
     } else if starts(STACK_SWITCHING) {
         Some("stack switching")
-    } else if operator.ends_with("128") || operator.contains("MulWide") {
-        Some("wide arithmetic")
     } else if operator == "TypedSelectMulti" {
         Some("a select of several values, which no proposal allows")
     } else if operator == "MemoryDiscard" {

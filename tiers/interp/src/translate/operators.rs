@@ -44,6 +44,20 @@ impl Values for Function<'_, '_> {
         Ok(())
     }
 
+    /// Operands and results are in their canonical slots: a micro-operator has one result at most.
+    fn wide(&mut self, op: Op) -> Step {
+        let operands = op.row().params.len();
+        let first =
+            (self.height().checked_sub(operands)).ok_or_else(|| self.impossible("operands are missing"))?;
+        for height in first..self.height() {
+            self.flush_at(height)?;
+        }
+        self.append(MicroOp::Wide(op), &[], None, &[u64::from(self.temp(first))]);
+        self.truncate(first)?;
+        self.push_slots(&[Ty::I64; 2]);
+        Ok(())
+    }
+
     fn constant(&mut self, ty: Ty, bits: u64) -> Step {
         self.push(Entry::Const(bits), ty);
         Ok(())
@@ -126,7 +140,7 @@ impl Variables for Function<'_, '_> {
 
     fn global_get(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
-        self.nullary(MicroOp::GlobalGet(ty, imported), ty, offset)
+        self.nullary(MicroOp::GlobalGet(ty, imported), ty, &[offset])
     }
 
     fn global_set(&mut self, global: u32) -> Step {
@@ -141,7 +155,7 @@ impl Variables for Function<'_, '_> {
             Some(defined) => (false, self.env.offsets.defined_func(defined)),
             None => (true, self.env.offsets.imported_func(func)),
         };
-        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, u64::from(offset))
+        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, &[u64::from(offset)])
     }
 
     fn table_get(&mut self, table: u32) -> Step {
@@ -162,7 +176,7 @@ impl Variables for Function<'_, '_> {
 
     fn table_size(&mut self, table: u32) -> Step {
         let ty = self.table_index_ty(table);
-        self.nullary(MicroOp::TableSize(ty), ty, self.env.offsets.table(table).into())
+        self.nullary(MicroOp::TableSize(ty), ty, &[self.env.offsets.table(table).into()])
     }
 
     fn table_index_ty(&self, table: u32) -> Ty {
@@ -219,9 +233,44 @@ impl Memories for Function<'_, '_> {
         Ok(())
     }
 
+    /// Operands that are constants go to their slots: there are handlers for slots only.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let MemArgTarget::Memory(index) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let count = op.row().params.len();
+        let first =
+            (self.height().checked_sub(count)).ok_or_else(|| self.impossible("operands are missing"))?;
+        let mut sources = [Source::None; 3];
+        for i in (0..count).rev() {
+            if matches!(self.entry_at(first + i).0, Entry::Const(_)) {
+                self.flush_at(first + i)?;
+            }
+            sources[i] = self.pop()?.0;
+        }
+        let is_64 = self.env.info.memory(MemoryIdx::new(index)).memory64;
+        let access = match (self.root.checked(), is_64) {
+            (true, true) => Access::Checked64,
+            (true, false) => Access::Checked32,
+            (false, false) => Access::Indexed,
+            (false, true) => return Err(self.impossible("a 64-bit memory without checks")),
+        };
+        let extras = [u64::from(self.env.offsets.memory(index)), memarg.offset];
+        let value = op.row().result.map(|result| self.push_value(result));
+        self.append(MicroOp::Atomic(op, access), &sources[..count], value, &extras);
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Step {
+        self.append(MicroOp::Fence, &[], None, &[]);
+        Ok(())
+    }
+
     fn memory_size(&mut self, memory: u32) -> Step {
         let ty = self.memory_index_ty(memory);
-        self.nullary(MicroOp::MemorySize(ty), ty, self.env.offsets.memory(memory).into())
+        let log2 = self.env.info.memory(MemoryIdx::new(memory)).page_size_log2;
+        let place = self.env.offsets.memory(memory);
+        self.nullary(MicroOp::MemorySize(ty), ty, &[place.into(), log2.into()])
     }
 
     fn memory_index_ty(&self, memory: u32) -> Ty {
@@ -256,10 +305,10 @@ impl Function<'_, '_> {
         ))
     }
 
-    /// A micro-operator without sources and one extra.
-    fn nullary(&mut self, op: MicroOp, ty: Ty, extra: u64) -> Step {
+    /// A micro-operator without sources.
+    fn nullary(&mut self, op: MicroOp, ty: Ty, extras: &[u64]) -> Step {
         let value = self.push_value(ty);
-        self.append(op, &[], Some(value), &[extra]);
+        self.append(op, &[], Some(value), extras);
         Ok(())
     }
 

@@ -17,12 +17,17 @@ fn rows() -> String {
     for op in Op::ALL {
         let row = op.row();
         let params: Vec<&str> = row.params.iter().map(|ty| ty.name()).collect();
-        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()));
+        let results = if row.kind == Kind::Wide { 2 } else { 1 };
+        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()).repeat(results));
         let gets: String = (0..params.len()).map(|i| format!("local.get {i} ")).collect();
         match row.kind {
             Kind::Control => {}
             _ if matches!(op, Op::RefIsNull | Op::RefAsNonNull) => {}
-            Kind::Load { .. } | Kind::Store { .. } | Kind::LoadLane { .. } | Kind::StoreLane { .. } => {
+            Kind::Load { .. }
+            | Kind::Atomic { .. }
+            | Kind::Store { .. }
+            | Kind::LoadLane { .. }
+            | Kind::StoreLane { .. } => {
                 let lane = matches!(row.kind, Kind::LoadLane { .. } | Kind::StoreLane { .. });
                 let lane = if lane { " 0" } else { "" };
                 for place in ["", "offset=16", "offset=0xfffffff0", "1 offset=3"] {

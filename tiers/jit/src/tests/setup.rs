@@ -2,7 +2,7 @@
 
 use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
-use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, TypeRegistry};
+use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
 use crescendo_semantics::{Kind, Op};
 
 /// Addresses that no code has.
@@ -31,7 +31,11 @@ pub(crate) struct Module {
 impl Module {
     pub(crate) fn new(bytes: Vec<u8>) -> Module {
         let registry = TypeRegistry::new();
-        let info = crescendo_module::parse(&bytes, &ModuleConfig::default(), &registry).unwrap();
+        let mut config = ModuleConfig::default();
+        for proposal in Proposal::SUPPORTED {
+            config.features.set(*proposal, true);
+        }
+        let info = crescendo_module::parse(&bytes, &config, &registry).unwrap();
         let counts = ContextCounts {
             memories: info.memories().len() as u32,
             tables: info.tables().len() as u32,
@@ -160,7 +164,13 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
             let kind = op.map(|op| op.row().kind);
             matches!(
                 kind,
-                Some(Kind::Load { .. } | Kind::Store { .. } | Kind::LoadLane { .. } | Kind::StoreLane { .. })
+                Some(
+                    Kind::Load { .. }
+                        | Kind::Store { .. }
+                        | Kind::LoadLane { .. }
+                        | Kind::StoreLane { .. }
+                        | Kind::Atomic { .. }
+                )
             )
         }
         TrapCode::TableOutOfBounds => name.starts_with("table."),
@@ -171,6 +181,7 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         TrapCode::BadConversionToInteger => name.contains("trunc_f"),
         TrapCode::StackOverflow => op.is_none() || name == "loop",
         TrapCode::OutOfFuel => op.is_none() || matches!(op.map(|op| op.row().kind), Some(Kind::Control)),
+        TrapCode::UnalignedAtomic => name.contains(".atomic."),
         TrapCode::NullReference => name == "ref.as_non_null",
         TrapCode::NullFunctionReference => call && name.ends_with("ref"),
         _ => false,

@@ -20,10 +20,6 @@ fn refused(bytes: &[u8], config: &ModuleConfig, proposal: Proposal, what: &str) 
 fn proposals_that_are_not_supported_are_refused_by_name() {
     use Proposal::*;
     let cases: &[(Proposal, &str)] = &[
-        (Threads, "(memory 1 1 shared)"),
-        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
-        (Threads, "(func atomic.fence)"),
-        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
         (Exceptions, "(tag)"),
         (Exceptions, r#"(import "" "" (tag))"#),
         (Exceptions, "(func (param exnref))"),
@@ -45,9 +41,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Gc, "(func unreachable ref.cast funcref drop)"),
         (Gc, "(global i32 (i32.const 0)) (global i32 (global.get 0))"),
         (Gc, "(table 1 eqref)"),
-        (CustomPageSizes, "(memory 1 (pagesize 1))"),
-        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
-        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
         (StackSwitching, "(type $f (func)) (type (cont $f))"),
         (MemoryControl, "(memory 1) (func unreachable memory.discard)"),
         (SharedEverythingThreads, "(global (shared i32) (i32.const 0))"),
@@ -126,11 +119,20 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (Simd, "(global v128 (v128.const i32x4 0 0 0 0))"),
         (Simd, r#"(import "" "" (global v128))"#),
         (RelaxedSimd, "(func unreachable i8x16.relaxed_swizzle drop)"),
+        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
+        (CustomPageSizes, "(memory 1 (pagesize 1))"),
+        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
+        (Threads, "(memory 1 1 shared)"),
+        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
+        (Threads, "(func atomic.fence)"),
+        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
-        parse_default(&bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         let mut features = Proposals::default();
+        features.set(*proposal, true);
+        parse(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, &TypeRegistry::new())
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         features.set(*proposal, false);
         refused(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, *proposal, text);
     }
