@@ -187,7 +187,7 @@ impl Config {
 
 macro_rules! proposals {
     ($($name:ident, $words:literal;)*) => {
-        /// Proposals. All of these are allowed by default. A module that uses a forbidden one is refused with an error that names it.
+        /// Proposals. All of these are allowed by default, but for legacy exception handling. A module that uses a forbidden one is refused with an error that names it.
         impl Config {
             $(
                 #[doc = concat!("Allows or forbids the ", $words, " proposal.")]
@@ -212,4 +212,6 @@ proposals! {
     wasm_multi_memory, "multi-memory";
     wasm_memory64, "memory64";
     wasm_function_references, "typed function references";
+    wasm_exceptions, "exception handling";
+    wasm_legacy_exceptions, "legacy exception handling";
 }

@@ -1,7 +1,7 @@
 //! What can be imported and exported: [`Extern`], and the names that modules and instances give them.
 
 use crate::store::StoreOpaque;
-use crate::{AsContext, ExternType, Func, Global, Memory, Result, Table};
+use crate::{AsContext, ExternType, Func, Global, Memory, Result, Table, Tag, TagType};
 use std::fmt;
 
 /// A function, table, memory or global of a store.
@@ -27,6 +27,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// An exception tag.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -62,6 +64,14 @@ impl Extern {
         }
     }
 
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        match self {
+            Extern::Tag(tag) => Some(tag),
+            _ => None,
+        }
+    }
+
     /// The object's type. For memories and tables the minimum is the present size: this is what imports are matched with.
     ///
     /// # Panics
@@ -78,6 +88,7 @@ impl Extern {
             Extern::Table(table) => ExternType::Table(table.record(store).current_type()),
             Extern::Memory(memory) => ExternType::Memory(memory.record(store).current_type()),
             Extern::Global(global) => ExternType::Global(global.global_type()),
+            Extern::Tag(tag) => ExternType::Tag(TagType::new(tag.record(store).ty().clone())),
         }
     }
 
@@ -88,6 +99,7 @@ impl Extern {
             Extern::Table(table) => table.stored().check(store),
             Extern::Memory(memory) => memory.stored().check(store),
             Extern::Global(global) => global.stored().check(store),
+            Extern::Tag(tag) => tag.stored().check(store),
         }
     }
 }
@@ -113,6 +125,12 @@ impl From<Memory> for Extern {
 impl From<Global> for Extern {
     fn from(global: Global) -> Extern {
         Extern::Global(global)
+    }
+}
+
+impl From<Tag> for Extern {
+    fn from(tag: Tag) -> Extern {
+        Extern::Tag(tag)
     }
 }
 
@@ -220,5 +238,10 @@ impl<'a> Export<'a> {
     /// The global, when it is one.
     pub fn into_global(self) -> Option<Global> {
         self.item.into_global()
+    }
+
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        self.item.into_tag()
     }
 }

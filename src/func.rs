@@ -156,7 +156,7 @@ impl Func {
         self.call_raw(&mut store, &mut slots)?;
         for ((result, slot), ty) in results.iter_mut().zip(&slots).zip(ty.results()) {
             // SAFETY: the function returned, so that its results have its type's types.
-            *result = unsafe { Val::from_slot(*slot, ty, id) }?;
+            *result = unsafe { Val::from_slot(*slot, ty, store.opaque()) }?;
         }
         Ok(())
     }

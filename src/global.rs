@@ -73,7 +73,7 @@ impl Global {
         let store = store.as_context().opaque();
         let slot = self.value.get(store).slots[0];
         // SAFETY: a global's slot holds a value of its type.
-        let value = unsafe { Val::from_slot(slot, &self.ty.content, store.id()) };
+        let value = unsafe { Val::from_slot(slot, &self.ty.content, store) };
         // Only vectors have no value, and neither `new` nor a module can make a global of them.
         value.unwrap_or(Val::I64(slot as i64))
     }

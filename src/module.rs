@@ -11,7 +11,7 @@ use crate::{Engine, ExternType, FuncType, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Bytecode, ModuleEnv, TranslateError, Variant};
 use crescendo_module::{
-    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, TableIdx,
+    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, TableIdx, TagIdx,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -378,6 +378,7 @@ struct ImportIndices {
     tables: u32,
     memories: u32,
     globals: u32,
+    tags: u32,
 }
 
 impl ImportIndices {
@@ -392,6 +393,7 @@ impl ImportIndices {
             EntityType::Memory(_) => EntityIndex::Memory(MemoryIdx::new(take(&mut self.memories))),
             EntityType::Global(_) => EntityIndex::Global(GlobalIdx::new(take(&mut self.globals))),
             EntityType::Func(_) => EntityIndex::Func(FuncIdx::new(take(&mut self.funcs))),
+            EntityType::Tag(_) => EntityIndex::Tag(TagIdx::new(take(&mut self.tags))),
         }
     }
 }

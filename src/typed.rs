@@ -237,7 +237,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         for (number, (slot, ty)) in slots.iter().zip(ty.params()).enumerate() {
             if let ValType::Ref(ty) = ty {
                 // SAFETY: the slot was written by `into_slots` as a reference of the hierarchy of `ty`.
-                let reference = unsafe { Ref::from_slot(*slot, ty, store.id()) };
+                let reference = unsafe { Ref::from_slot(*slot, ty, store) };
                 reference.check(store, ty, format_args!("parameter {number}"))?;
             }
         }

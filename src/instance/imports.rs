@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result, UnknownImport, arguments};
 use crate::runtime::{MemoryRecord, TableRecord};
 use crate::store::StoreOpaque;
+use crate::tag::TagRecord;
 use crate::{Extern, Module};
 use crescendo_abi::{VmFuncRef, VmGlobal};
 use crescendo_module::{EntityType, GlobalType};
@@ -15,6 +16,7 @@ pub(super) struct Imports {
     pub(super) tables: Vec<NonNull<TableRecord>>,
     pub(super) memories: Vec<NonNull<MemoryRecord>>,
     pub(super) globals: Vec<(NonNull<VmGlobal>, GlobalType)>,
+    pub(super) tags: Vec<NonNull<TagRecord>>,
 }
 
 /// Checks that `items` are what the module imports.
@@ -68,6 +70,11 @@ impl Imports {
                 if global.global_type().matches(expected) =>
             {
                 self.globals.push((global.stored().address(store), global.global_type()));
+            }
+            (Extern::Tag(tag), EntityType::Tag(expected))
+                if tag.record(store).type_id() == Some(*expected) =>
+            {
+                self.tags.push(tag.stored().address(store));
             }
             _ => return false,
         }

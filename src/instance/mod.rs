@@ -22,7 +22,9 @@ use crate::error::{Error, Result};
 use crate::externs::Export;
 use crate::store::Stored;
 use crate::typed::{WasmParams, WasmResults};
-use crate::{AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, Table, TypedFunc};
+use crate::{
+    AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, Table, Tag, TypedFunc,
+};
 
 /// A module that has its imports and its state in a store.
 ///
@@ -161,5 +163,14 @@ impl Instance {
     /// When the instance belongs to another store.
     pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// The exception tag that is exported under a name; `None` also when something else is.
+    ///
+    /// # Panics
+    ///
+    /// When the instance belongs to another store.
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`enter`] | from the host into wasm, and what a run that failed becomes |
 //! | [`HostFunction`] | from wasm into the host |
+//! | [`throw`] | from where an exception is thrown to where it is caught |
 //! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
 //! | [`CodeTable`] | a module's bytecode |
 //! | [`Stop`] | why an operation cannot go on |
@@ -16,10 +17,11 @@ mod host_function;
 mod memory;
 mod stop;
 mod table;
+pub(crate) mod throw;
 mod zeroed;
 
 pub(crate) use code_table::CodeTable;
-pub(crate) use host_function::{HostFunction, slot_count};
+pub(crate) use host_function::{HostFunction, slot_count, slots_of};
 pub(crate) use memory::MemoryRecord;
 pub(crate) use stop::{Stop, range};
 pub(crate) use table::TableRecord;

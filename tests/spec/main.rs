@@ -28,6 +28,7 @@ const FOLDERS: &[Folder] = &[
     Folder::MultiMemory,
     Folder::Memory64,
     Folder::FunctionReferences,
+    Folder::ExceptionHandling,
 ];
 
 /// The proposals of version 2.
@@ -46,6 +47,7 @@ const VERSION_3: &[Proposal] = &[
     Proposal::MultiMemory,
     Proposal::Memory64,
     Proposal::FunctionReferences,
+    Proposal::Exceptions,
 ];
 
 /// In the list, in the place of a proposal: the directive fails because a later version of the specification withdrew it.
@@ -66,7 +68,7 @@ fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
         // The folder of bulk-memory follows the newest version.
-        "wasm-v3" | "bulk-memory" => Vec::new(),
+        "wasm-v3" | "bulk-memory" | "exceptions" => Vec::new(),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),

@@ -61,6 +61,11 @@ builtins! {
     /// The counter of loop `b` of the function whose index is `a` has run out. Writes the address of native code that takes the
     /// frame over to `args`, or null.
     LoopHot = 14;
+    /// `throw`: `a` tag index. Operands: what the exception carries. Never succeeds: it answers [`crate::ExitStatus::Resume`],
+    /// [`crate::ExitStatus::Unwind`] or a failure.
+    Throw = 15;
+    /// `throw_ref` and `rethrow`. Operand: a reference to an exception. Answers as `Throw`.
+    ThrowRef = 16;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

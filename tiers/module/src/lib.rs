@@ -38,7 +38,7 @@ mod types;
 mod validate;
 
 pub use const_expr::{ConstExpr, ConstOp};
-pub use entity::{EntityIndex, EntityType, ExternType, GlobalType, MemoryType, TableType};
+pub use entity::{EntityIndex, EntityType, ExternType, GlobalType, MemoryType, TableType, TagType};
 pub use error::{ModuleError, ModuleErrorKind};
 pub use index::{
     DataIdx, DefinedFuncIdx, ElemIdx, FieldIdx, FuncIdx, GlobalIdx, LabelIdx, LocalIdx, MemoryIdx, TableIdx,

@@ -85,6 +85,10 @@ proposals! {
         Memory64, "memory64", wasm_memory64, memory64, MEMORY64;
         /// `(ref $type)`, `call_ref` and its like.
         FunctionReferences, "typed function references", wasm_function_references, function_references, FUNCTION_REFERENCES;
+        /// Tags, `throw` and `try_table`.
+        Exceptions, "exception handling", wasm_exceptions, exceptions, EXCEPTIONS;
+        /// `try` and `catch`, which `try_table` replaces. Forbidden at first.
+        LegacyExceptions, "legacy exception handling", wasm_legacy_exceptions, legacy_exceptions, LEGACY_EXCEPTIONS;
     }
     refused {
         /// `v128` and its operators.
@@ -93,10 +97,6 @@ proposals! {
         RelaxedSimd, "relaxed SIMD", RELAXED_SIMD;
         /// Shared memories and atomic operators.
         Threads, "threads", THREADS;
-        /// Tags, `throw` and `try_table`.
-        Exceptions, "exception handling", EXCEPTIONS;
-        /// `try` and `catch`.
-        LegacyExceptions, "legacy exception handling", LEGACY_EXCEPTIONS;
         /// Structures, arrays, recursive types.
         Gc, "GC", GC;
         /// Memories with other pages than of 64 KiB.
@@ -137,7 +137,7 @@ impl Proposal {
     }
 }
 
-/// The proposals that modules may use. All that the engine supports are allowed at first.
+/// The proposals that modules may use. All that the engine supports are allowed at first, but for legacy exception handling.
 ///
 /// # Examples
 ///
@@ -179,7 +179,7 @@ impl Default for Proposals {
     fn default() -> Proposals {
         let mut proposals = Proposals::none();
         for &proposal in Proposal::SUPPORTED {
-            proposals.set(proposal, true);
+            proposals.set(proposal, proposal != Proposal::LegacyExceptions);
         }
         proposals
     }
@@ -193,9 +193,12 @@ mod tests {
     fn each_supported_proposal_can_be_switched() {
         for &proposal in Proposal::SUPPORTED {
             let mut proposals = Proposals::default();
-            assert!(proposals.allows(proposal));
+            assert_eq!(proposals.allows(proposal), proposal != Proposal::LegacyExceptions);
+            assert!(proposals.set(proposal, true).allows(proposal));
             assert!(!proposals.set(proposal, false).allows(proposal));
-            let others = Proposal::SUPPORTED.iter().filter(|other| **other != proposal);
+            let default = Proposals::default();
+            let others = Proposal::SUPPORTED.iter();
+            let others = others.filter(|other| **other != proposal && default.allows(**other));
             assert!(others.into_iter().all(|other| proposals.allows(*other)), "{proposal:?}");
         }
     }

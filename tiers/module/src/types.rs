@@ -32,6 +32,8 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
     /// `(ref null extern)`.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+    /// `(ref null exn)`.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXNREF);
 
     /// Whether a value of this type may stand where `expected` is asked for.
     pub fn matches(self, expected: ValType) -> bool {
@@ -103,6 +105,8 @@ impl RefType {
     pub const FUNCREF: RefType = RefType { nullable: true, heap: HeapType::Func };
     /// `(ref null extern)`.
     pub const EXTERNREF: RefType = RefType { nullable: true, heap: HeapType::Extern };
+    /// `(ref null exn)`.
+    pub const EXNREF: RefType = RefType { nullable: true, heap: HeapType::Exn };
 
     /// A reference type.
     pub const fn new(nullable: bool, heap: HeapType) -> RefType {
@@ -114,9 +118,14 @@ impl RefType {
         (expected.nullable || !self.nullable) && self.heap.matches(expected.heap)
     }
 
-    /// Whether its references are functions (or null) and not external references.
+    /// Whether its references are functions (or null).
     pub fn is_func(self) -> bool {
         self.heap.matches(HeapType::Func)
+    }
+
+    /// Whether its references are exceptions (or null).
+    pub fn is_exn(self) -> bool {
+        self.heap.matches(HeapType::Exn)
     }
 }
 
@@ -138,6 +147,10 @@ pub enum HeapType {
     NoFunc,
     /// Nothing of the host: only null.
     NoExtern,
+    /// Any exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
     /// A function of this type.
     Concrete(TypeId),
 }
@@ -149,6 +162,7 @@ impl HeapType {
             (HeapType::Concrete(_) | HeapType::NoFunc, HeapType::Func) => true,
             (HeapType::NoFunc, HeapType::Concrete(_)) => true,
             (HeapType::NoExtern, HeapType::Extern) => true,
+            (HeapType::NoExn, HeapType::Exn) => true,
             (actual, expected) => actual == expected,
         }
     }
@@ -158,6 +172,7 @@ impl HeapType {
         match self {
             HeapType::Func | HeapType::NoFunc | HeapType::Concrete(_) => HeapType::Func,
             HeapType::Extern | HeapType::NoExtern => HeapType::Extern,
+            HeapType::Exn | HeapType::NoExn => HeapType::Exn,
         }
     }
 }
@@ -169,6 +184,8 @@ impl fmt::Display for HeapType {
             HeapType::Extern => f.write_str("extern"),
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::Exn => f.write_str("exn"),
+            HeapType::NoExn => f.write_str("noexn"),
             HeapType::Concrete(id) => write!(f, "$type{id}"),
         }
     }

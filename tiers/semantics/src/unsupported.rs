@@ -18,7 +18,6 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         "ExternConvert",
         "RefGet",
     ];
-    const EXCEPTIONS: &[&str] = &["Try", "Catch", "Throw", "Rethrow", "Delegate"];
     const STACK_SWITCHING: &[&str] = &["Cont", "Suspend", "Resume", "Switch"];
     let starts = |list: &[&str]| list.iter().any(|prefix| operator.starts_with(prefix));
     if operator.contains("Relaxed") {
@@ -29,8 +28,6 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         Some("threads")
     } else if starts(GC) {
         Some("garbage collection")
-    } else if starts(EXCEPTIONS) {
-        Some("exceptions")
     } else if starts(STACK_SWITCHING) {
         Some("stack switching")
     } else if operator.ends_with("128") || operator.contains("MulWide") {

@@ -66,7 +66,7 @@ impl<'a> Function<'a, '_> {
     }
 
     /// Writes hot locals to their slots: the callee uses the registers.
-    fn spill_hot_locals(&mut self) -> Step {
+    pub(crate) fn spill_hot_locals(&mut self) -> Step {
         for index in self.hot_locals() {
             let local = *self.local(index);
             if local.assigned {
@@ -77,7 +77,7 @@ impl<'a> Function<'a, '_> {
         Ok(())
     }
 
-    fn reload_hot_locals(&mut self) -> Step {
+    pub(crate) fn reload_hot_locals(&mut self) -> Step {
         for index in self.hot_locals() {
             self.load_hot_local(index, Source::Slot(index))?;
         }
@@ -85,7 +85,7 @@ impl<'a> Function<'a, '_> {
     }
 
     /// The locals that stay in registers; at most four.
-    fn hot_locals(&self) -> smallvec::SmallVec<[u32; 4]> {
+    pub(crate) fn hot_locals(&self) -> smallvec::SmallVec<[u32; 4]> {
         let slots = self.hot_slots.iter().flatten().copied();
         slots.filter(|slot| *slot < self.local_count() && self.local(*slot).hot != 0).collect()
     }

@@ -33,13 +33,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Threads, r#"(import "" "" (memory 1 1 shared))"#),
         (Threads, "(func atomic.fence)"),
         (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
-        (Exceptions, "(tag)"),
-        (Exceptions, r#"(import "" "" (tag))"#),
-        (Exceptions, "(func (param exnref))"),
-        (Exceptions, "(global exnref (ref.null exn))"),
-        (Exceptions, "(func try_table end)"),
-        (Exceptions, "(func unreachable throw_ref)"),
-        (LegacyExceptions, "(func try catch_all end)"),
         (Gc, "(type (struct))"),
         (Gc, "(type (array i8))"),
         (Gc, "(type (sub (func)))"),
@@ -126,11 +119,21 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (FunctionReferences, "(type $t (func)) (func unreachable call_ref $t)"),
         (FunctionReferences, "(func unreachable ref.as_non_null drop)"),
         (FunctionReferences, "(table 1 funcref (ref.null func))"),
+        (Exceptions, "(tag)"),
+        (Exceptions, r#"(import "" "" (tag))"#),
+        (Exceptions, "(func (param exnref))"),
+        (Exceptions, "(global exnref (ref.null exn))"),
+        (Exceptions, "(func try_table end)"),
+        (Exceptions, "(func unreachable throw_ref)"),
+        (LegacyExceptions, "(func try catch_all end)"),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
-        parse_default(&bytes).unwrap_or_else(|error| panic!("{text}: {error}"));
         let mut features = Proposals::default();
+        features.set(Proposal::LegacyExceptions, true);
+        let all = ModuleConfig { features, ..ModuleConfig::default() };
+        parse(&bytes, &all, &TypeRegistry::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        features = Proposals::default();
         features.set(*proposal, false);
         refused(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, *proposal, text);
     }
