@@ -7,7 +7,7 @@ use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
 use crate::runtime::CodeTable;
 use crate::tiering::ModuleTiering;
-use crate::{Engine, ExternType, FuncType, Validation};
+use crate::{Engine, ExternType, FuncType, TagType, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Bytecode, ModuleEnv, TranslateError, Variant};
 use crescendo_module::{
@@ -218,6 +218,12 @@ impl Module {
     /// All functions in the order of their indices, imported ones first.
     pub fn functions(&self) -> impl ExactSizeIterator<Item = ModuleFunction<'_>> {
         (0..self.inner.info.func_count()).map(|index| ModuleFunction { module: self, index })
+    }
+
+    /// The types of the exception tags, imported ones first.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = TagType> + '_ {
+        let info = &self.inner.info;
+        (0..info.tag_count()).map(|tag| TagType::new(info.type_of_tag(TagIdx::new(tag)).clone()))
     }
 
     /// The name of a function, from the name section.

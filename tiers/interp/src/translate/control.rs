@@ -345,8 +345,9 @@ impl Control for Function<'_, '_> {
             if frame.kind == FrameKind::Catch {
                 // There may be an operand below that wasm does not see.
                 self.carry(frame.results, frame.height)?;
+            } else {
+                self.flush()?;
             }
-            self.flush()?;
             self.end_region()?;
         }
         if matches!(frame.kind, FrameKind::Try | FrameKind::TryTable) {
