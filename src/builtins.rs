@@ -12,15 +12,15 @@ use crate::error::{Error, bug};
 use crate::instance::{InstanceData, init_memory, init_table};
 use crate::limits::ResourceLimiter;
 use crate::runtime::{
-    HostFunction, MemoryRecord, SharedRecord, Stop, TableRecord, Tick, WaitResult, atomic_range,
+    HostFunction, MemoryRecord, SharedRecord, Stop, TableRecord, Tick, WaitResult, atomic_range, throw,
 };
-use crate::store::{AnyStore, Failure, StoreHeader};
-use crate::tiering;
+use crate::store::{AnyStore, Failure, InFlight, StoreHeader};
+use crate::{ThrownException, tiering};
 use crescendo_abi::{
     Builtin, BuiltinFn, ExitStatus, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef, VmHostContext,
     VmStoreContext,
 };
-use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx};
+use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx, TagIdx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -61,6 +61,8 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::AtomicNotify => atomic_notify,
         Builtin::AtomicWait32 => atomic_wait32,
         Builtin::AtomicWait64 => atomic_wait64,
+        Builtin::Throw => throw_new,
+        Builtin::ThrowRef => throw_ref,
     }
 }
 
@@ -76,6 +78,21 @@ struct Call {
     b: u64,
 }
 
+/// What a builtin that has succeeded answers.
+struct Status(ExitStatus);
+
+impl From<()> for Status {
+    fn from((): ()) -> Status {
+        Status(ExitStatus::Return)
+    }
+}
+
+impl From<ExitStatus> for Status {
+    fn from(status: ExitStatus) -> Status {
+        Status(status)
+    }
+}
+
 macro_rules! builtins {
     ($($name:ident => $body:ident;)*) => {$(
         #[doc = concat!("[`Builtin`] of this name: see `", stringify!($body), "`.")]
@@ -87,7 +104,7 @@ macro_rules! builtins {
             let call = Call { context, args, a, b };
             let outcome = catch_unwind(AssertUnwindSafe(|| $body(&call)));
             let stop = match outcome {
-                Ok(Ok(())) => return ExitStatus::Return as u64,
+                Ok(Ok(status)) => return Status::from(status).0 as u64,
                 Ok(Err(Stop::Trap(code))) => return call.trap(code),
                 Ok(Err(Stop::Error(error))) => Failure::Error(error),
                 Err(payload) => Failure::Panic(payload),
@@ -119,6 +136,8 @@ builtins! {
     atomic_notify => do_atomic_notify;
     atomic_wait32 => do_atomic_wait32;
     atomic_wait64 => do_atomic_wait64;
+    throw_new => do_throw;
+    throw_ref => do_throw_ref;
 }
 
 /// The header of the store that a context belongs to.
@@ -160,6 +179,8 @@ unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: 
     let outer_top = unsafe { (*header).vm.value_top };
     // SAFETY: as above. Everything of the outer run that is in use lies below the end of the slots.
     unsafe { (*header).vm.value_top = args.wrapping_add(slots) };
+    // SAFETY: the header is alive, and nothing else refers to the field.
+    let pins = unsafe { &mut (*header).pins }.len();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the header is alive, the field plain data.
         let owner = unsafe { (*header).owner };
@@ -173,9 +194,15 @@ unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: 
     }));
     // SAFETY: as before.
     unsafe { (*header).vm.value_top = outer_top };
+    // SAFETY: as above. References that the function got are good until it returns.
+    unsafe { &mut (*header).pins }.truncate(pins);
     let failure = match outcome {
         Ok(Ok(())) => return ExitStatus::Return as u64,
-        Ok(Err(error)) => Failure::Error(error),
+        // SAFETY: the header is alive, and the guest has stopped in this builtin.
+        Ok(Err(error)) => match unsafe { throw_error(header, error) } {
+            Ok(status) => return status as u64,
+            Err(error) => Failure::Error(error),
+        },
         Err(payload) => Failure::Panic(payload),
     };
     // SAFETY: the header is alive, and there is no reference to it.
@@ -566,4 +593,115 @@ fn do_atomic_wait32(call: &Call) -> Result<(), Stop> {
 fn do_atomic_wait64(call: &Call) -> Result<(), Stop> {
     let expected = call.arg(1);
     call.wait(8, |shared, address, timeout, tick| shared.wait64(address, expected, timeout, tick))
+}
+
+/// Throws what was put into [`StoreHeader::in_flight`].
+fn throw_in_flight(call: &Call) -> Result<ExitStatus, Stop> {
+    // SAFETY: the context is alive (`Call`).
+    let header = unsafe { header_of(call.context) };
+    // SAFETY: the header is alive, the field plain data.
+    unsafe { (*header).frame_end = call.end_of_frame().unwrap_or(ptr::null_mut()) };
+    // SAFETY: the header is alive, and the guest has stopped in this builtin.
+    let thrown = unsafe { throw_or_leave(header) };
+    // SAFETY: as before.
+    unsafe { (*header).frame_end = ptr::null_mut() };
+    Ok(thrown?)
+}
+
+/// Throws the exception in flight; the error is for one that nothing in the run catches.
+///
+/// # Safety
+///
+/// The header is alive, its guest has stopped in a builtin, and there is no reference to either.
+unsafe fn throw_or_leave(header: *mut StoreHeader) -> Result<ExitStatus, Error> {
+    // SAFETY: the header is alive, the field plain data.
+    let (Some(mut owner), Some(header)) = (unsafe { (*header).owner }, NonNull::new(header)) else {
+        return Err(bug!("a guest runs without its store"));
+    };
+    // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on.
+    let store = unsafe { owner.as_mut() }.objects();
+    // SAFETY: the caller's promises.
+    match unsafe { throw::throw(header, store) }? {
+        Some(status) => Ok(status),
+        // SAFETY: as above.
+        None => Err(unsafe { throw::uncaught(header, store) }),
+    }
+}
+
+/// What a host function's error becomes: if it is an exception, it goes on in the guest that called the function. The error
+/// comes back when it is none, or nothing catches it.
+///
+/// # Safety
+///
+/// As for [`throw_or_leave`].
+#[cold]
+unsafe fn throw_error(header: *mut StoreHeader, error: Error) -> Result<ExitStatus, Error> {
+    let Some(thrown) = error.downcast_ref::<ThrownException>() else { return Err(error) };
+    // SAFETY: the header is alive, the field plain data.
+    let Some(mut owner) = (unsafe { (*header).owner }) else { return Err(error) };
+    // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on.
+    let store = unsafe { owner.as_mut() }.objects();
+    if thrown.tag().stored().check(store).is_err() {
+        // An exception of another store is an error like any other.
+        return Err(error);
+    }
+    let ty = thrown.tag().record(store).ty();
+    let mut slots = vec![0; ty.param_slots()];
+    let mut at = 0;
+    for (field, ty) in thrown.fields().iter().zip(ty.params()) {
+        field.put(ty, &mut slots, &mut at, store.id())?;
+    }
+    let tag = Some(thrown.tag().stored().address(store));
+    // SAFETY: the header is alive, and there is no reference to it.
+    unsafe { (*header).in_flight = InFlight { tag, slots, reference: 0 } };
+    // SAFETY: as above.
+    let pending = unsafe { (*header).pending.take() };
+    // SAFETY: the caller's promises.
+    match unsafe { throw_or_leave(header) } {
+        Ok(status) => Ok(status),
+        Err(again) if again.is::<ThrownException>() => {
+            // Its values are pinned now for whoever gets it; the error itself knows where it comes from.
+            // SAFETY: as above.
+            unsafe { (*header).pending = pending.or((*header).pending.take()) };
+            Err(error)
+        }
+        Err(other) => Err(other),
+    }
+}
+
+fn do_throw(call: &Call) -> Result<ExitStatus, Stop> {
+    let tag = call.instance().tag(TagIdx::new(call.a as u32));
+    // SAFETY: a store's tags live as long as the store.
+    let count = unsafe { tag.as_ref() }.ty().param_slots();
+    // SAFETY: the context is alive (`Call`).
+    let header = unsafe { header_of(call.context) };
+    // SAFETY: the header is alive, and nothing else refers to the field.
+    let in_flight = unsafe { &mut (*header).in_flight };
+    in_flight.tag = Some(tag);
+    in_flight.reference = 0;
+    in_flight.slots.clear();
+    in_flight.slots.extend((0..count).map(|index| call.arg(index)));
+    throw_in_flight(call)
+}
+
+fn do_throw_ref(call: &Call) -> Result<ExitStatus, Stop> {
+    let handle = call.arg(0);
+    if handle == 0 {
+        return Err(TrapCode::NullReference.into());
+    }
+    // SAFETY: the context is alive (`Call`).
+    let header = unsafe { header_of(call.context) };
+    // SAFETY: the header is alive, the field plain data.
+    let Some(mut owner) = (unsafe { (*header).owner }) else {
+        return Err(bug!("a guest runs without its store").into());
+    };
+    // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on.
+    let store = unsafe { owner.as_mut() }.objects();
+    let Ok((tag, slots)) = store.exception(handle) else {
+        return Err(bug!("the guest has a reference {handle:#x} to no exception").into());
+    };
+    let in_flight = InFlight { tag: Some(tag), slots: slots.to_vec(), reference: handle };
+    // SAFETY: the header is alive, and nothing else refers to the field.
+    unsafe { (*header).in_flight = in_flight };
+    throw_in_flight(call)
 }

@@ -2,7 +2,7 @@
 
 use crate::instance::InstanceData;
 use crate::store::StoreInner;
-use crate::{AsContext, AsContextMut, Engine, Extern, Result, StoreContext, StoreContextMut};
+use crate::{AsContext, AsContextMut, Engine, ExnRef, Extern, Result, StoreContext, StoreContextMut};
 use crescendo_abi::VmContext;
 use std::ptr::NonNull;
 
@@ -90,6 +90,28 @@ impl<'a, T> Caller<'a, T> {
     /// When the engine's configuration does not consume fuel.
     pub fn set_fuel(&mut self, fuel: u64) -> Result<()> {
         self.store.set_fuel(fuel)
+    }
+
+    /// Throws an exception: host functions return the error that this gives, and the exception goes on to the guest that called
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Always: an error that holds a [`crate::ThrownException`], or, when the exception belongs to another store or is not kept
+    /// any more, another.
+    pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+        self.store.throw(exception)
+    }
+
+    /// Takes the exception that left a guest or was thrown by [`Caller::throw`] last, if it was not taken yet and has not gone on to
+    /// a guest.
+    pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+        self.store.take_pending_exception()
+    }
+
+    /// Whether [`Caller::take_pending_exception`] has one to give.
+    pub fn has_pending_exception(&self) -> bool {
+        self.store.has_pending_exception()
     }
 
     fn inner(&self) -> &StoreInner<T> {

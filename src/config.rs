@@ -234,4 +234,6 @@ proposals! {
     wasm_wide_arithmetic, "wide arithmetic", "Forbidden by default.";
     wasm_custom_page_sizes, "custom page sizes", "Forbidden by default.";
     wasm_threads, "threads";
+    wasm_exceptions, "exception handling";
+    wasm_legacy_exceptions, "legacy exception handling", "Forbidden by default.";
 }

@@ -2,7 +2,7 @@
 
 use crate::error::arguments;
 use crate::store::StoreOpaque;
-use crate::{AsContext, ExternType, Func, Global, Memory, Result, SharedMemory, Table};
+use crate::{AsContext, ExternType, Func, Global, Memory, Result, SharedMemory, Table, Tag, TagType};
 use std::fmt;
 
 /// A function, table, memory or global of a store, or a shared memory.
@@ -30,6 +30,8 @@ pub enum Extern {
     Global(Global),
     /// A linear memory of several threads.
     SharedMemory(SharedMemory),
+    /// An exception tag.
+    Tag(Tag),
 }
 
 impl Extern {
@@ -73,6 +75,14 @@ impl Extern {
         }
     }
 
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        match self {
+            Extern::Tag(tag) => Some(tag),
+            _ => None,
+        }
+    }
+
     /// The object's type. For memories and tables the minimum is the present size: this is what imports are matched with.
     ///
     /// # Panics
@@ -90,6 +100,7 @@ impl Extern {
             Extern::Memory(memory) => ExternType::Memory(memory.record(store).current_type()),
             Extern::Global(global) => ExternType::Global(global.global_type()),
             Extern::SharedMemory(memory) => ExternType::Memory(memory.current_type()),
+            Extern::Tag(tag) => ExternType::Tag(TagType::new(tag.record(store).ty().clone())),
         }
     }
 
@@ -104,6 +115,7 @@ impl Extern {
             Extern::SharedMemory(_) => {
                 Err(arguments!("the store and the shared memory belong to different engines"))
             }
+            Extern::Tag(tag) => tag.stored().check(store),
         }
     }
 }
@@ -135,6 +147,12 @@ impl From<Global> for Extern {
 impl From<SharedMemory> for Extern {
     fn from(memory: SharedMemory) -> Extern {
         Extern::SharedMemory(memory)
+    }
+}
+
+impl From<Tag> for Extern {
+    fn from(tag: Tag) -> Extern {
+        Extern::Tag(tag)
     }
 }
 
@@ -247,5 +265,10 @@ impl<'a> Export<'a> {
     /// The global, when it is one.
     pub fn into_global(self) -> Option<Global> {
         self.item.into_global()
+    }
+
+    /// The tag, if it is one.
+    pub fn into_tag(self) -> Option<Tag> {
+        self.item.into_tag()
     }
 }

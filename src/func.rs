@@ -158,7 +158,7 @@ impl Func {
         let mut at = 0;
         for (result, ty) in results.iter_mut().zip(ty.results()) {
             // SAFETY: the function returned, so that its results have its type's types.
-            *result = unsafe { Val::take(ty, &slots, &mut at, id) }?;
+            *result = unsafe { Val::take(ty, &slots, &mut at, store.opaque()) }?;
         }
         Ok(())
     }

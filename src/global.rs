@@ -73,7 +73,7 @@ impl Global {
         let store = store.as_context().opaque();
         let slots = self.value.get(store).slots;
         // SAFETY: a global's slots hold a value of its type.
-        unsafe { Val::from_slots(slots, &self.ty.content, store.id()) }
+        unsafe { Val::from_slots(slots, &self.ty.content, store) }
     }
 
     /// Sets the global's value.

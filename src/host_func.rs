@@ -64,7 +64,7 @@ fn call_untyped<T>(
     let mut at = 0;
     for ty in ty.params() {
         // SAFETY: the guest, or the checks of an untyped call, wrote the slots with the types of the parameters.
-        params.push(unsafe { Val::take(ty, slots, &mut at, id) }?);
+        params.push(unsafe { Val::take(ty, slots, &mut at, caller.as_context().opaque()) }?);
     }
     // A reference that cannot be null has no default: its place starts with null, which the check below refuses.
     let placeholder = |ty| Val::default_for_ty(ty).unwrap_or(Val::FuncRef(None));

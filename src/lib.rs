@@ -33,6 +33,7 @@
 //! | give a guest its imports | [`Linker`], [`Func::wrap`], [`Caller`] |
 //! | call a guest | [`TypedFunc`], [`Func::call`] |
 //! | reach into a guest | [`Memory`], [`Table`], [`Global`] |
+//! | throw and look into exceptions | [`Tag`], [`ExnRef`], [`ThrownException`], [`Store::throw`] |
 //! | find out why a call failed | [`Error`], [`Trap`], [`WasmBacktrace`] |
 //!
 //! # Handles
@@ -47,6 +48,7 @@ mod caller;
 mod config;
 mod engine;
 mod error;
+mod exn_ref;
 mod extern_ref;
 mod externs;
 mod func;
@@ -61,6 +63,7 @@ mod runtime;
 mod shared_memory;
 mod store;
 mod table;
+mod tag;
 mod tiering;
 mod trap;
 mod typed;
@@ -71,10 +74,11 @@ pub use config::Config;
 pub use crescendo_abi::TrapCode;
 pub use crescendo_module::{
     ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
-    ModuleErrorKind, ModuleLimits, Proposal, RefType, TableType, ValType, Validation,
+    ModuleErrorKind, ModuleLimits, Proposal, RefType, TableType, TagType, ValType, Validation,
 };
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, IncompatibleImport, Result, UnknownImport};
+pub use exn_ref::{ExnRef, ThrownException};
 pub use extern_ref::ExternRef;
 pub use externs::{Export, ExportType, Extern, ImportType};
 pub use func::Func;
@@ -91,6 +95,7 @@ pub use runtime::WaitResult;
 pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
+pub use tag::Tag;
 #[cfg(feature = "cranelift")]
 pub use tiering::{CompiledForm, ProfilingStrategy};
 pub use tiering::{FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};

@@ -7,11 +7,11 @@ use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
 use crate::runtime::CodeTable;
 use crate::tiering::ModuleTiering;
-use crate::{Engine, ExternType, FuncType, Validation};
+use crate::{Engine, ExternType, FuncType, TagType, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Bytecode, ModuleEnv, TranslateError, Variant};
 use crescendo_module::{
-    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, TableIdx,
+    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, TableIdx, TagIdx,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -220,6 +220,12 @@ impl Module {
         (0..self.inner.info.func_count()).map(|index| ModuleFunction { module: self, index })
     }
 
+    /// The types of the exception tags, imported ones first.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = TagType> + '_ {
+        let info = &self.inner.info;
+        (0..info.tag_count()).map(|tag| TagType::new(info.type_of_tag(TagIdx::new(tag)).clone()))
+    }
+
     /// The name of a function, from the name section.
     pub(crate) fn func_name(&self, index: u32) -> Option<&str> {
         self.inner.info.names(&self.inner.bytes).function(FuncIdx::new(index))
@@ -378,6 +384,7 @@ struct ImportIndices {
     tables: u32,
     memories: u32,
     globals: u32,
+    tags: u32,
 }
 
 impl ImportIndices {
@@ -392,6 +399,7 @@ impl ImportIndices {
             EntityType::Memory(_) => EntityIndex::Memory(MemoryIdx::new(take(&mut self.memories))),
             EntityType::Global(_) => EntityIndex::Global(GlobalIdx::new(take(&mut self.globals))),
             EntityType::Func(_) => EntityIndex::Func(FuncIdx::new(take(&mut self.funcs))),
+            EntityType::Tag(_) => EntityIndex::Tag(TagIdx::new(take(&mut self.tags))),
         }
     }
 }

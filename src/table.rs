@@ -85,7 +85,7 @@ impl Table {
         let record = self.record(store);
         let slot = *record.elements().get(usize::try_from(index).ok()?)?;
         // SAFETY: the store's tables hold references of their element type.
-        Some(unsafe { Ref::from_slot(slot, &record.declared_type().element, store.id()) })
+        Some(unsafe { Ref::from_slot(slot, &record.declared_type().element, store) })
     }
 
     /// Sets the element at an index.

@@ -243,7 +243,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
             at += ty.slots();
             if let (ValType::Ref(ty), Some(slot)) = (ty, slot) {
                 // SAFETY: the slot was written by `into_slots` as a reference of the hierarchy of `ty`.
-                let reference = unsafe { Ref::from_slot(*slot, ty, store.id()) };
+                let reference = unsafe { Ref::from_slot(*slot, ty, store) };
                 reference.check(store, ty, format_args!("parameter {number}"))?;
             }
         }

@@ -7,7 +7,7 @@
 
 use crate::error::{arguments, bug};
 use crate::store::{StoreId, StoreOpaque};
-use crate::{AsContext, ExternRef, Func, HeapType, RefType, Result, ValType};
+use crate::{AsContext, ExnRef, ExternRef, Func, HeapType, RefType, Result, ValType};
 
 /// A value of WebAssembly.
 ///
@@ -39,6 +39,8 @@ pub enum Val {
     FuncRef(Option<Func>),
     /// A host value or null.
     ExternRef(Option<ExternRef>),
+    /// A reference to an exception, or null.
+    ExnRef(Option<ExnRef>),
 }
 
 /// A vector of 128 bits; lane 0 is in the lowest bits.
@@ -94,6 +96,8 @@ pub enum Ref {
     Func(Option<Func>),
     /// A host value or null.
     Extern(Option<ExternRef>),
+    /// An exception, or null.
+    Exn(Option<ExnRef>),
 }
 
 macro_rules! accessors {
@@ -141,6 +145,8 @@ impl Val {
         func_ref unwrap_func_ref Option<Func>: Val::FuncRef(func) => func;
         /// The value of an external reference: `Some(None)` is a null one.
         extern_ref unwrap_extern_ref Option<ExternRef>: Val::ExternRef(reference) => reference;
+        /// The exception, or null, if it is a reference to one.
+        exn_ref unwrap_exn_ref Option<ExnRef>: Val::ExnRef(exception) => exception;
     }
 
     /// The value that a local of type `ty` starts with: zero or null. `None` when the type has no default (references that
@@ -182,6 +188,7 @@ impl Val {
             Val::V128(_) => ValType::V128,
             Val::FuncRef(func) => ValType::Ref(Ref::Func(*func).ty(store)?),
             Val::ExternRef(reference) => ValType::Ref(Ref::Extern(*reference).ty(store)?),
+            Val::ExnRef(exception) => ValType::Ref(Ref::Exn(*exception).ty(store)?),
         })
     }
 
@@ -211,6 +218,7 @@ impl Val {
         match *self {
             Val::FuncRef(func) => Some(Ref::Func(func)),
             Val::ExternRef(reference) => Some(Ref::Extern(reference)),
+            Val::ExnRef(exception) => Some(Ref::Exn(exception)),
             _ => None,
         }
     }
@@ -237,6 +245,7 @@ impl Val {
             | (Val::V128(_), ValType::V128) => true,
             (Val::FuncRef(func), ValType::Ref(ty)) => Ref::Func(*func).matches(store, ty)?,
             (Val::ExternRef(reference), ValType::Ref(ty)) => Ref::Extern(*reference).matches(store, ty)?,
+            (Val::ExnRef(exception), ValType::Ref(ty)) => Ref::Exn(*exception).matches(store, ty)?,
             _ => false,
         })
     }
@@ -266,6 +275,8 @@ impl Val {
             Val::FuncRef(None) => "a null funcref",
             Val::ExternRef(Some(_)) => "an externref",
             Val::ExternRef(None) => "a null externref",
+            Val::ExnRef(Some(_)) => "an exnref",
+            Val::ExnRef(None) => "a null exnref",
         }
     }
 
@@ -280,6 +291,7 @@ impl Val {
             Val::V128(vector) => return Ok(vector.to_slots()),
             Val::FuncRef(func) => Ref::Func(func).to_slot(store)?,
             Val::ExternRef(reference) => Ref::Extern(reference).to_slot(store)?,
+            Val::ExnRef(exception) => Ref::Exn(exception).to_slot(store)?,
         };
         Ok([slot, 0])
     }
@@ -303,7 +315,12 @@ impl Val {
     ///
     /// As for [`Val::from_slots`].
     #[inline]
-    pub(crate) unsafe fn take(ty: &ValType, slots: &[u64], at: &mut usize, store: StoreId) -> Result<Val> {
+    pub(crate) unsafe fn take(
+        ty: &ValType,
+        slots: &[u64],
+        at: &mut usize,
+        store: &StoreOpaque,
+    ) -> Result<Val> {
         let start = *at;
         *at += ty.slots();
         let words = match slots.get(start..*at) {
@@ -321,7 +338,7 @@ impl Val {
     ///
     /// The slots were written as a value of type `ty`, by a guest of `store` or by `to_slot`.
     #[inline]
-    pub(crate) unsafe fn from_slots(slots: [u64; 2], ty: &ValType, store: StoreId) -> Val {
+    pub(crate) unsafe fn from_slots(slots: [u64; 2], ty: &ValType, store: &StoreOpaque) -> Val {
         let slot = slots[0];
         match ty {
             ValType::I32 => Val::I32(slot as i32),
@@ -338,19 +355,23 @@ impl Val {
 impl Ref {
     /// The null reference of a heap type's hierarchy.
     pub fn null(heap: &HeapType) -> Ref {
-        if heap.matches(HeapType::Func) { Ref::Func(None) } else { Ref::Extern(None) }
+        match heap.top() {
+            HeapType::Func => Ref::Func(None),
+            HeapType::Exn => Ref::Exn(None),
+            _ => Ref::Extern(None),
+        }
     }
 
     /// Whether the reference is null.
     pub fn is_null(&self) -> bool {
-        matches!(self, Ref::Func(None) | Ref::Extern(None))
+        matches!(self, Ref::Func(None) | Ref::Extern(None) | Ref::Exn(None))
     }
 
     /// The function of a function reference: `Some(None)` is a null one.
     pub fn as_func(&self) -> Option<Option<Func>> {
         match self {
             Ref::Func(func) => Some(*func),
-            Ref::Extern(_) => None,
+            Ref::Extern(_) | Ref::Exn(_) => None,
         }
     }
 
@@ -371,7 +392,7 @@ impl Ref {
     pub fn as_extern(&self) -> Option<Option<ExternRef>> {
         match self {
             Ref::Extern(reference) => Some(*reference),
-            Ref::Func(_) => None,
+            Ref::Func(_) | Ref::Exn(_) => None,
         }
     }
 
@@ -385,6 +406,14 @@ impl Ref {
         match self.as_extern() {
             Some(reference) => reference,
             None => panic!("expected an external reference, found {self:?}"),
+        }
+    }
+
+    /// The exception, or null, when it is a reference to exceptions.
+    pub fn as_exn(&self) -> Option<Option<ExnRef>> {
+        match self {
+            Ref::Exn(exception) => Some(*exception),
+            _ => None,
         }
     }
 
@@ -405,6 +434,8 @@ impl Ref {
             Ref::Func(None) => RefType { nullable: true, heap: HeapType::NoFunc },
             Ref::Extern(Some(_)) => RefType { nullable: false, heap: HeapType::Extern },
             Ref::Extern(None) => RefType { nullable: true, heap: HeapType::NoExtern },
+            Ref::Exn(Some(_)) => RefType { nullable: false, heap: HeapType::Exn },
+            Ref::Exn(None) => RefType { nullable: true, heap: HeapType::NoExn },
         })
     }
 
@@ -421,8 +452,13 @@ impl Ref {
         self.to_slot(store.id())?;
         Ok(match (self, ty.heap) {
             (Ref::Func(None), _) => ty.nullable && ty.is_func(),
-            (Ref::Extern(None), _) => ty.nullable && !ty.is_func(),
+            (Ref::Extern(None), _) => ty.nullable && ty.heap.top() == HeapType::Extern,
+            (Ref::Exn(None), _) => ty.nullable && ty.is_exn(),
             (Ref::Func(Some(_)), HeapType::Func) | (Ref::Extern(Some(_)), HeapType::Extern) => true,
+            (Ref::Exn(Some(exception)), HeapType::Exn) => {
+                exception.check(store)?;
+                true
+            }
             (Ref::Func(Some(func)), HeapType::Concrete(id)) => func.type_id(store) == Some(id),
             _ => false,
         })
@@ -444,7 +480,8 @@ impl Ref {
         match self {
             Ref::Func(Some(func)) => func.to_slot(store),
             Ref::Extern(Some(reference)) => reference.to_slot(store),
-            Ref::Func(None) | Ref::Extern(None) => Ok(0),
+            Ref::Exn(Some(exception)) => exception.to_slot(store),
+            Ref::Func(None) | Ref::Extern(None) | Ref::Exn(None) => Ok(0),
         }
     }
 
@@ -454,12 +491,14 @@ impl Ref {
     ///
     /// The slot was written as a reference of type `ty`, by a guest of `store` or by `to_slot`.
     #[inline]
-    pub(crate) unsafe fn from_slot(slot: u64, ty: &RefType, store: StoreId) -> Ref {
+    pub(crate) unsafe fn from_slot(slot: u64, ty: &RefType, store: &StoreOpaque) -> Ref {
         if ty.is_func() {
             // SAFETY: the caller vouches for the slot and its type.
-            Ref::Func(unsafe { Func::from_slot(slot, store) })
+            Ref::Func(unsafe { Func::from_slot(slot, store.id()) })
+        } else if ty.is_exn() {
+            Ref::Exn(ExnRef::from_slot(slot, store))
         } else {
-            Ref::Extern(ExternRef::from_slot(slot, store))
+            Ref::Extern(ExternRef::from_slot(slot, store.id()))
         }
     }
 }
@@ -488,12 +527,17 @@ conversions! {
     Option<Func> => Val: value => Val::FuncRef(value);
     ExternRef => Val: value => Val::ExternRef(Some(value));
     Option<ExternRef> => Val: value => Val::ExternRef(value);
+    ExnRef => Val: value => Val::ExnRef(Some(value));
+    Option<ExnRef> => Val: value => Val::ExnRef(value);
     Func => Ref: value => Ref::Func(Some(value));
     Option<Func> => Ref: value => Ref::Func(value);
     ExternRef => Ref: value => Ref::Extern(Some(value));
     Option<ExternRef> => Ref: value => Ref::Extern(value);
+    ExnRef => Ref: value => Ref::Exn(Some(value));
+    Option<ExnRef> => Ref: value => Ref::Exn(value);
     Ref => Val: value => match value {
         Ref::Func(func) => Val::FuncRef(func),
         Ref::Extern(reference) => Val::ExternRef(reference),
+        Ref::Exn(exception) => Val::ExnRef(exception),
     };
 }

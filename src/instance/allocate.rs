@@ -8,9 +8,11 @@ use super::imports::{ImportedMemory, Imports};
 use crate::error::{Error, Result};
 use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
 use crate::store::StoreInner;
+use crate::tag::TagRecord;
 use crate::{Engine, Module};
 use crescendo_abi::{VmContext, VmFuncRef};
 use crescendo_interp::Variant;
+use crescendo_module::TagIdx;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -59,12 +61,18 @@ pub(super) fn allocate<T>(
     if all_memories.is_empty() {
         all_memories.push(store.dummy_memory());
     }
+    let mut tags = imports.tags.clone();
+    for tag in (imports.tags.len() as u32..info.tag_count()).map(TagIdx::new) {
+        let record = TagRecord::new(store, info.type_of_tag(tag).clone());
+        tags.push(store.push_tag(record));
+    }
     let data = store.push_instance(InstanceData {
         module: module.clone(),
         store: store.id(),
         variant,
         context,
         memories: all_memories.clone().into(),
+        tags: tags.into(),
         imported_globals: imports.globals.iter().map(|(_, ty)| *ty).collect(),
         dropped_elements: vec![false; info.elements().len()].into(),
         dropped_data: vec![false; info.data_segments().len()].into(),

@@ -5,10 +5,13 @@
 
 use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
 use crate::store::StoreId;
-use crate::{Extern, Func, Global, Memory, Module, SharedMemory, Table};
+use crate::tag::TagRecord;
+use crate::{Extern, Func, Global, Memory, Module, SharedMemory, Table, Tag, ValType};
 use crescendo_abi::{VmContext, VmFuncRef, VmGlobal, VmOffsets};
 use crescendo_interp::Variant;
-use crescendo_module::{DataIdx, ElemIdx, EntityIndex, FuncIdx, GlobalIdx, GlobalType, MemoryIdx, TableIdx};
+use crescendo_module::{
+    DataIdx, ElemIdx, EntityIndex, FuncIdx, GlobalIdx, GlobalType, MemoryIdx, TableIdx, TagIdx,
+};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -23,6 +26,8 @@ pub(crate) struct InstanceData {
     pub(super) memories: Box<[NonNull<MemoryRecord>]>,
     /// The types with which imported globals were made, which may be narrower than what the module asks for.
     pub(super) imported_globals: Box<[GlobalType]>,
+    /// The exception tags, by [`TagIdx`].
+    pub(super) tags: Box<[NonNull<TagRecord>]>,
     /// Which element segments are gone, by [`ElemIdx`].
     pub(super) dropped_elements: Box<[bool]>,
     /// Which data segments are gone, by [`DataIdx`].
@@ -161,6 +166,29 @@ impl InstanceData {
         }
     }
 
+    /// An exception tag.
+    ///
+    /// # Panics
+    ///
+    /// When the module has no such tag.
+    pub(crate) fn tag(&self, tag: TagIdx) -> NonNull<TagRecord> {
+        self.tags[tag.index()]
+    }
+
+    /// The values of the globals that the instance defines and that hold references to exceptions.
+    pub(crate) fn exception_globals(&self) -> impl Iterator<Item = u64> + '_ {
+        let info = self.module.info();
+        let counts = self.offsets().counts();
+        let first = counts.imported_globals;
+        let globals = (first..first + counts.defined_globals).map(GlobalIdx::new);
+        let globals = globals.filter(|index| match info.global(*index).content {
+            ValType::Ref(ty) => ty.is_exn(),
+            _ => false,
+        });
+        // SAFETY: the global is alive, and nothing writes to it meanwhile.
+        globals.map(|index| unsafe { self.global(index).as_ref() }.slots[0])
+    }
+
     /// What is exported under a name.
     pub(crate) fn export(&self, name: &str) -> Option<Extern> {
         Some(self.entity(self.module.info().export(name)?))
@@ -195,6 +223,10 @@ impl InstanceData {
                 let (address, ty) = (self.global(global), self.global_type(global));
                 // SAFETY: as above; the type is the one that the global was made with.
                 Extern::Global(unsafe { Global::from_address(self.store, address, ty) })
+            }
+            EntityIndex::Tag(tag) => {
+                // SAFETY: as above.
+                Extern::Tag(unsafe { Tag::from_record(self.store, self.tag(tag)) })
             }
         }
     }

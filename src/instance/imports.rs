@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result, UnknownImport, arguments};
 use crate::runtime::{MemoryRecord, SharedRecord, TableRecord};
 use crate::store::StoreOpaque;
+use crate::tag::TagRecord;
 use crate::{Extern, Module};
 use crescendo_abi::{VmFuncRef, VmGlobal};
 use crescendo_module::{EntityType, GlobalType};
@@ -16,6 +17,7 @@ pub(super) struct Imports {
     pub(super) tables: Vec<NonNull<TableRecord>>,
     pub(super) memories: Vec<ImportedMemory>,
     pub(super) globals: Vec<(NonNull<VmGlobal>, GlobalType)>,
+    pub(super) tags: Vec<NonNull<TagRecord>>,
 }
 
 /// A memory of the store, or one that is to become one of its memories, too.
@@ -80,6 +82,11 @@ impl Imports {
                 if global.global_type().matches(expected) =>
             {
                 self.globals.push((global.stored().address(store), global.global_type()));
+            }
+            (Extern::Tag(tag), EntityType::Tag(expected))
+                if tag.record(store).type_id() == Some(*expected) =>
+            {
+                self.tags.push(tag.stored().address(store));
             }
             _ => return false,
         }

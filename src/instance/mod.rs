@@ -23,7 +23,8 @@ use crate::externs::Export;
 use crate::store::Stored;
 use crate::typed::{WasmParams, WasmResults};
 use crate::{
-    AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, SharedMemory, Table, TypedFunc,
+    AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, SharedMemory, Table, Tag,
+    TypedFunc,
 };
 
 /// A module that has its imports and its state in a store.
@@ -172,5 +173,14 @@ impl Instance {
     /// When the instance belongs to another store.
     pub fn get_global(&self, store: impl AsContext, name: &str) -> Option<Global> {
         self.get_export(store, name)?.into_global()
+    }
+
+    /// The exception tag that is exported under a name; `None` also when something else is.
+    ///
+    /// # Panics
+    ///
+    /// When the instance belongs to another store.
+    pub fn get_tag(&self, store: impl AsContext, name: &str) -> Option<Tag> {
+        self.get_export(store, name)?.into_tag()
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`enter`] | from the host into wasm, and what a run that failed becomes |
 //! | [`HostFunction`] | from wasm into the host |
+//! | [`throw`] | from where an exception is thrown to where it is caught |
 //! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
 //! | [`SharedRecord`] | what the records of a shared memory in all its stores refer to |
 //! | [`CodeTable`] | a module's bytecode |
@@ -20,6 +21,7 @@ mod racy;
 mod shared_memory;
 mod stop;
 mod table;
+pub(crate) mod throw;
 mod zeroed;
 
 pub(crate) use code_table::CodeTable;

@@ -4,7 +4,7 @@
 //! [`crate::Caller`] stands for the store. Everything that takes `impl AsContext` or `impl AsContextMut` takes any of them.
 
 use super::{Store, StoreInner, StoreOpaque};
-use crate::{Engine, Result};
+use crate::{Engine, ExnRef, Result};
 
 /// A shared borrow of a [`Store`].
 pub struct StoreContext<'a, T: 'static>(pub(crate) &'a StoreInner<T>);
@@ -82,6 +82,28 @@ impl<'a, T> StoreContextMut<'a, T> {
     /// Moves the epoch deadline; see [`Store::set_epoch_deadline`].
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
         self.0.opaque.set_epoch_deadline(ticks);
+    }
+
+    /// Throws an exception: host functions return the error that this gives, and the exception goes on to the guest that called
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Always: an error that holds a [`crate::ThrownException`], or, when the exception belongs to another store or is not kept
+    /// any more, another.
+    pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+        self.0.opaque.throw(exception)
+    }
+
+    /// Takes the exception that left a guest or was thrown by [`StoreContextMut::throw`] last, if it was not taken yet and has not gone on to
+    /// a guest.
+    pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+        self.0.opaque.take_pending_exception()
+    }
+
+    /// Whether [`StoreContextMut::take_pending_exception`] has one to give.
+    pub fn has_pending_exception(&self) -> bool {
+        self.0.opaque.has_pending_exception()
     }
 
     pub(crate) fn opaque(&self) -> &StoreOpaque {

@@ -7,18 +7,21 @@
 //! | `StoreInner` | what a borrow points to |
 //! | `StoreOpaque` | the objects, without the type of the data |
 //! | `StoreHeader` | what contexts point to: for generated code and builtins |
+//! | `InFlight`, `Pins` | an exception on its way, exceptions that the host refers to |
 //! | `Stored` | an object's address, valid with its store only |
 
 mod context;
+mod exceptions;
 mod handle;
 mod opaque;
 
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub(crate) use exceptions::{InFlight, Pins};
 pub(crate) use handle::{StoreId, Stored, wrong_store};
 pub(crate) use opaque::{AnyStore, Failure, StoreHeader, StoreOpaque};
 
 use crate::limits::ResourceLimiter;
-use crate::{Engine, Result};
+use crate::{Engine, ExnRef, Result};
 
 /// Owns everything that guests allocate, and the host's data.
 ///
@@ -236,6 +239,28 @@ impl<T> Store<T> {
     /// Interrupts guests when the epoch deadline is reached, which is what happens by default.
     pub fn epoch_deadline_trap(&mut self) {
         self.inner.epoch_callback = None;
+    }
+
+    /// Throws an exception: host functions return the error that this gives, and the exception goes on to the guest that called
+    /// them.
+    ///
+    /// # Errors
+    ///
+    /// Always: an error that holds a [`crate::ThrownException`], or, when the exception belongs to another store or is not kept
+    /// any more, another.
+    pub fn throw<R>(&mut self, exception: ExnRef) -> Result<R> {
+        self.inner.opaque.throw(exception)
+    }
+
+    /// Takes the exception that left a guest or was thrown by [`Store::throw`] last, if it was not taken yet and has not gone on to
+    /// a guest.
+    pub fn take_pending_exception(&mut self) -> Option<ExnRef> {
+        self.inner.opaque.take_pending_exception()
+    }
+
+    /// Whether [`Store::take_pending_exception`] has one to give.
+    pub fn has_pending_exception(&self) -> bool {
+        self.inner.opaque.has_pending_exception()
     }
 
     pub(crate) fn inner(&self) -> &StoreInner<T> {

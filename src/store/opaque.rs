@@ -4,11 +4,13 @@
 //! not move, since contexts, records and tables point to each other without counting. [`StoreHeader`] is what generated code
 //! and builtins reach through a context.
 
-use super::{StoreId, UpdateDeadline};
+use super::exceptions::Exceptions;
+use super::{InFlight, Pins, StoreId, UpdateDeadline};
 use crate::error::{Error, Result, limit};
 use crate::instance::InstanceData;
 use crate::limits::{self, ResourceLimiter};
 use crate::runtime::{HostFunction, MemoryRecord, TableRecord};
+use crate::tag::TagRecord;
 use crate::tiering::Activity;
 use crate::{Engine, WasmBacktrace};
 use crescendo_abi::{TrapCode, VmContext, VmGlobal, VmStoreContext};
@@ -36,6 +38,14 @@ pub(crate) struct StoreHeader {
     pub(crate) failure: Option<Failure>,
     /// The frames of a run that failed, if they were looked at before their native ones were given up.
     pub(crate) captured: Option<WasmBacktrace>,
+    /// The exception that is being thrown.
+    pub(crate) in_flight: InFlight,
+    /// The last exception that left a guest, or that the host has thrown: its tag and its slots.
+    pub(crate) pending: Option<(NonNull<TagRecord>, Vec<u64>)>,
+    /// Exceptions that the host refers to.
+    pub(crate) pins: Pins,
+    /// While an exception is thrown: where the frame of the interpreted function ends that throws; null elsewhere.
+    pub(crate) frame_end: *mut u64,
 }
 
 impl StoreHeader {
@@ -71,7 +81,7 @@ struct Counts {
 }
 
 /// Objects of one type, each at an address that does not change.
-struct Arena<R>(Vec<NonNull<R>>);
+pub(super) struct Arena<R>(pub(super) Vec<NonNull<R>>);
 
 impl<R> Arena<R> {
     fn push(&mut self, record: R) -> NonNull<R> {
@@ -94,25 +104,27 @@ impl<R> Drop for Arena<R> {
 pub(crate) struct StoreOpaque {
     id: StoreId,
     engine: Engine,
-    header: NonNull<StoreHeader>,
-    value_stack: Option<ValueStack>,
+    pub(super) header: NonNull<StoreHeader>,
+    pub(super) value_stack: Option<ValueStack>,
     /// Whether the store is inside wasm, for whoever frees code; made with the value stack.
     activity: Option<Arc<Activity>>,
-    instances: Arena<InstanceData>,
+    pub(super) instances: Arena<InstanceData>,
     memories: Arena<MemoryRecord>,
     /// One of `memories`.
     dummy_memory: Option<NonNull<MemoryRecord>>,
-    tables: Arena<TableRecord>,
-    globals: Arena<VmGlobal>,
+    pub(super) tables: Arena<TableRecord>,
+    pub(super) globals: Arena<VmGlobal>,
+    tags: Arena<TagRecord>,
     host_functions: Arena<HostFunction>,
     extern_refs: Vec<Arc<dyn Any + Send + Sync>>,
+    pub(super) exceptions: Exceptions,
     created: Counts,
     allowed: Counts,
 }
 
 // SAFETY: field by field. `engine`, `extern_refs` are `Send`. `header` and the arenas' pointers are owned by the store alone and
 // refer to each other only; what they own is `Send` (`Failure`, modules, callbacks that are `Send + Sync`, mappings, plain
-// memory). `header.owner` and `header.vm` hold pointers into a thread's stack only while wasm runs, when the store is
+// memory). Exceptions, here and in the header, are handles, slots and addresses of `tags`. `header.owner` and `header.vm` hold pointers into a thread's stack only while wasm runs, when the store is
 // exclusively borrowed by that thread.
 unsafe impl Send for StoreOpaque {}
 // SAFETY: as for `Send`; everything behind a shared borrow is only read. The one exception, caches in modules and the
@@ -127,7 +139,16 @@ impl StoreOpaque {
         if let Some(tiering) = engine.tiering() {
             [vm.interpreter_thunks, vm.host_thunks] = tiering.thunk_tables();
         }
-        let header = StoreHeader { vm, owner: None, failure: None, captured: None };
+        let header = StoreHeader {
+            vm,
+            owner: None,
+            failure: None,
+            captured: None,
+            in_flight: InFlight::default(),
+            pending: None,
+            pins: Pins::default(),
+            frame_end: ptr::null_mut(),
+        };
         StoreOpaque {
             id: StoreId::allocate(),
             engine: engine.clone(),
@@ -139,8 +160,10 @@ impl StoreOpaque {
             dummy_memory: None,
             tables: Arena(Vec::new()),
             globals: Arena(Vec::new()),
+            tags: Arena(Vec::new()),
             host_functions: Arena(Vec::new()),
             extern_refs: Vec::new(),
+            exceptions: Exceptions::new(),
             created: Counts { instances: 0, tables: 0, memories: 0 },
             allowed: Counts {
                 instances: limits::DEFAULT_INSTANCE_LIMIT,
@@ -278,6 +301,10 @@ impl StoreOpaque {
 
     pub(crate) fn push_global(&mut self, global: VmGlobal) -> NonNull<VmGlobal> {
         self.globals.push(global)
+    }
+
+    pub(crate) fn push_tag(&mut self, tag: TagRecord) -> NonNull<TagRecord> {
+        self.tags.push(tag)
     }
 
     pub(crate) fn push_host_function(&mut self, function: HostFunction) -> NonNull<HostFunction> {

@@ -3,6 +3,7 @@
 mod allocations;
 mod backtraces;
 mod errors;
+mod exceptions;
 mod fuel;
 mod host;
 mod instantiation;

@@ -18,6 +18,8 @@ pub(crate) fn inspect(options: &Inspect) -> Result<ExitCode> {
         print_table(out, "imports", imports.collect())?;
         let exports = module.exports().map(|e| [visible(e.name()), e.ty().to_string()]);
         print_table(out, "exports", exports.collect())?;
+        let tags = module.tags().enumerate().map(|(index, ty)| [index.to_string(), ty.to_string()]);
+        print_table(out, "tags", tags.collect())?;
         let sections = module.custom_sections();
         let sections = sections.map(|s| [visible(s.name()), format!("{} bytes", s.data().len())]);
         print_table(out, "custom sections", sections.collect())?;

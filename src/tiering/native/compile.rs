@@ -3,7 +3,9 @@
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
-use crescendo_code::{NativeCode, NativeInfo, NativeLocation, NativeTrap};
+use crescendo_code::{
+    NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
+};
 use crescendo_interp::Variant;
 use crescendo_jit::{Compiled, Entry, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
@@ -120,11 +122,32 @@ fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result
     let traps = compiled.traps.iter().map(|trap| NativeTrap { offset: trap.offset, code: trap.code });
     let locations = compiled.locations.iter();
     let locations = locations.map(|place| NativeLocation { offset: place.offset, wasm: place.wasm });
+    let landings = compiled.landings.iter().map(|landing| NativeLanding {
+        return_offset: landing.return_offset,
+        offset: landing.offset,
+        frame_bytes: landing.frame_bytes,
+        context_at: landing.context_at,
+        innermost: landing.innermost,
+    });
+    let mut clauses = Vec::new();
+    let mut tries = Vec::with_capacity(compiled.tries.len());
+    for found in &compiled.tries {
+        let first = clauses.len() as u32;
+        clauses.extend(found.clauses.iter().map(|clause| NativeClause {
+            tag: clause.tag,
+            with_ref: clause.with_ref,
+            number: clause.number,
+        }));
+        tries.push(NativeTry { clauses: first..clauses.len() as u32, next: found.next });
+    }
     let info = NativeInfo {
         module: module.id(),
         func_index: module.info().func_idx(func).as_u32(),
         traps: traps.collect(),
         locations: locations.collect(),
+        landings: landings.collect(),
+        tries: tries.into(),
+        clauses: clauses.into(),
     };
     Ok(NativeCode::install(&compiled.code, info)?)
 }

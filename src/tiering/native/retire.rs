@@ -87,7 +87,15 @@ mod tests {
     use crescendo_code::NativeInfo;
 
     fn code() -> NativeCode {
-        let info = NativeInfo { module: 0, func_index: 0, traps: [].into(), locations: [].into() };
+        let info = NativeInfo {
+            module: 0,
+            func_index: 0,
+            traps: [].into(),
+            locations: [].into(),
+            landings: [].into(),
+            tries: [].into(),
+            clauses: [].into(),
+        };
         NativeCode::install(&[0xc3; 64], info).unwrap()
     }
 

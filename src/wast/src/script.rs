@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crescendo::{Config, Engine, Error, Extern, Instance, Linker, Module, Store, Val};
+use crescendo::{Config, Engine, Error, Extern, Instance, Linker, Module, Store, ThrownException, Val};
 use wast::lexer::Lexer;
 use wast::parser::{self, ParseBuffer};
 use wast::token::Id;
@@ -154,7 +154,11 @@ impl Runner {
                 Err(_) => Ok(()),
                 Ok(_) => Err(Stop::failed(format!("the custom section is accepted: {message}"))),
             },
-            WastDirective::AssertException { .. } => Err(missing("exception handling")),
+            WastDirective::AssertException { exec, .. } => match self.execute(exec)? {
+                Ok(values) => Err(returned("an exception", &values)),
+                Err(error) if error.is::<ThrownException>() => Ok(()),
+                Err(error) => Err(Stop::unexpected("expected an exception, found the error", &error)),
+            },
             WastDirective::AssertSuspension { .. } => Err(missing("stack switching")),
             WastDirective::Thread(_) | WastDirective::Wait { .. } => Err(missing("threads")),
         }

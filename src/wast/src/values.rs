@@ -37,9 +37,7 @@ fn null(heap: &HeapType<'_>) -> Result<Val, Stop> {
         HeapType::Abstract { shared: false, ty } => match ty {
             AbstractHeapType::Func | AbstractHeapType::NoFunc => Ok(Val::FuncRef(None)),
             AbstractHeapType::Extern | AbstractHeapType::NoExtern => Ok(Val::ExternRef(None)),
-            AbstractHeapType::Exn | AbstractHeapType::NoExn => {
-                Err(Stop::Missing("exception handling".to_owned()))
-            }
+            AbstractHeapType::Exn | AbstractHeapType::NoExn => Ok(Val::ExnRef(None)),
             AbstractHeapType::Cont | AbstractHeapType::NoCont => {
                 Err(Stop::Missing("stack switching".to_owned()))
             }
@@ -77,9 +75,12 @@ fn matches(store: &Store<()>, found: &Val, expected: &WastRetCore<'_>) -> Result
         (WastRetCore::F64(expected), Val::F64(found)) => f64_matches(*found, expected),
         (WastRetCore::RefNull(None), Val::FuncRef(found)) => found.is_none(),
         (WastRetCore::RefNull(None), Val::ExternRef(found)) => found.is_none(),
+        (WastRetCore::RefNull(None), Val::ExnRef(found)) => found.is_none(),
         (WastRetCore::RefNull(Some(heap)), found) => matches!(
             (null(heap)?, found),
-            (Val::FuncRef(_), Val::FuncRef(None)) | (Val::ExternRef(_), Val::ExternRef(None))
+            (Val::FuncRef(_), Val::FuncRef(None))
+                | (Val::ExternRef(_), Val::ExternRef(None))
+                | (Val::ExnRef(_), Val::ExnRef(None))
         ),
         // Scripts name no particular function: `(ref.func)`.
         (WastRetCore::RefFunc(None), Val::FuncRef(found)) => found.is_some(),
@@ -162,6 +163,8 @@ impl fmt::Display for Found<'_> {
             Val::FuncRef(None) => f.write_str("a null funcref"),
             Val::FuncRef(Some(_)) => f.write_str("a funcref"),
             Val::ExternRef(None) => f.write_str("a null externref"),
+            Val::ExnRef(None) => f.write_str("a null exnref"),
+            Val::ExnRef(Some(_)) => f.write_str("an exnref"),
             Val::ExternRef(Some(reference)) => match extern_value(self.0, *reference) {
                 Some(value) => write!(f, "externref {value}"),
                 None => f.write_str("an externref"),

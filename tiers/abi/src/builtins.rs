@@ -70,6 +70,11 @@ builtins! {
     AtomicWait32 = 17;
     /// `memory.atomic.wait64`, as `AtomicWait32`.
     AtomicWait64 = 18;
+    /// `throw`: `a` tag index. Operands: what the exception carries. Never succeeds: it answers [`crate::ExitStatus::Resume`],
+    /// [`crate::ExitStatus::Unwind`] or a failure.
+    Throw = 19;
+    /// `throw_ref` and `rethrow`. Operand: a reference to an exception. Answers as `Throw`.
+    ThrowRef = 20;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

@@ -37,6 +37,12 @@ pub enum ExitStatus {
     HostError = 2,
     /// The base frame of a run that native code started tail-calls native code: see [`VmStoreContext::tail_record`].
     TailCall = 3,
+    /// A builtin that handlers called has thrown an exception, and the running run of handlers catches it: whoever started
+    /// the run goes on in it at [`VmStoreContext::resume_ip`].
+    Resume = 4,
+    /// As `Resume`, but native code catches it, or handlers further out: whoever sees it gives up the native stack down to
+    /// [`VmStoreContext::unwind_sp`].
+    Unwind = 5,
 }
 
 /// An instance as generated code sees it: this header, then the variable parts that [`crate::VmOffsets`] places.
@@ -126,6 +132,23 @@ pub struct VmStoreContext {
     pub epoch_deadline: u64,
     /// The crossing from the host that started the innermost run.
     pub base_transition: *mut VmTransition,
+    /// After [`ExitStatus::Resume`]: the cell that goes on.
+    pub resume_ip: *const u8,
+    /// After [`ExitStatus::Resume`]: its frame.
+    pub resume_fp: *mut u64,
+    /// After [`ExitStatus::Resume`]: its context.
+    pub resume_context: *mut VmContext,
+    /// After [`ExitStatus::Unwind`]: the native stack pointer at the place that goes on.
+    pub unwind_sp: *mut u8,
+    /// After [`ExitStatus::Unwind`]: the frame pointer there.
+    pub unwind_fp: *mut u8,
+    /// After [`ExitStatus::Unwind`]: the place.
+    pub unwind_pc: *const u8,
+    /// After [`ExitStatus::Unwind`]: what the place finds in the register of a C result. [`ExitStatus::Resume`] where handlers
+    /// go on, the number of the clause in native code.
+    pub unwind_value: u64,
+    /// While an exception is on its way to native code: the slots of what it carries, then its reference if the clause takes one.
+    pub thrown: *const u64,
     /// Looks at the frames of a run before those on the native stack are given up. Never unwinds.
     pub capture: CaptureFn,
 }
@@ -156,7 +179,15 @@ offsets!(VmStoreContext {
     EPOCH: epoch = 136;
     EPOCH_DEADLINE: epoch_deadline = 144;
     BASE_TRANSITION: base_transition = 152;
-    CAPTURE: capture = 160;
+    RESUME_IP: resume_ip = 160;
+    RESUME_FP: resume_fp = 168;
+    RESUME_CONTEXT: resume_context = 176;
+    UNWIND_SP: unwind_sp = 184;
+    UNWIND_FP: unwind_fp = 192;
+    UNWIND_PC: unwind_pc = 200;
+    UNWIND_VALUE: unwind_value = 208;
+    THROWN: thrown = 216;
+    CAPTURE: capture = 224;
 });
 
 impl VmStoreContext {
@@ -184,6 +215,14 @@ impl VmStoreContext {
             epoch: ptr::null(),
             epoch_deadline: 0,
             base_transition: ptr::null_mut(),
+            resume_ip: ptr::null(),
+            resume_fp: ptr::null_mut(),
+            resume_context: ptr::null_mut(),
+            unwind_sp: ptr::null_mut(),
+            unwind_fp: ptr::null_mut(),
+            unwind_pc: ptr::null(),
+            unwind_value: 0,
+            thrown: ptr::null(),
             capture: capture_nothing,
         }
     }
@@ -216,12 +255,27 @@ pub struct VmTransition {
     pub outer_exit_fp: *mut u64,
     /// Exit state of the outer side; null when that is native code.
     pub outer_exit_context: *mut VmContext,
+    /// [`VmStoreContext::value_top`] on the outer side.
+    pub outer_value_top: *mut u64,
+    /// Where native code has started handlers: the native stack pointer when it called the first one. The return address is
+    /// right below as long as they run. Unspecified elsewhere.
+    pub run_sp: *mut u8,
+    /// Where native code has started handlers: its frame pointer. Unspecified elsewhere.
+    pub run_fp: *mut u8,
 }
-offsets!(VmTransition { PREV: prev = 0; EXIT_IP: outer_exit_ip = 8; EXIT_FP: outer_exit_fp = 16; EXIT_CONTEXT: outer_exit_context = 24; });
+offsets!(VmTransition {
+    PREV: prev = 0;
+    EXIT_IP: outer_exit_ip = 8;
+    EXIT_FP: outer_exit_fp = 16;
+    EXIT_CONTEXT: outer_exit_context = 24;
+    VALUE_TOP: outer_value_top = 32;
+    RUN_SP: run_sp = 40;
+    RUN_FP: run_fp = 48;
+});
 
 impl VmTransition {
     /// Bytes of a transition.
-    pub const SIZE: u32 = 32;
+    pub const SIZE: u32 = 56;
 }
 const _: () = assert!(size_of::<VmTransition>() == VmTransition::SIZE as usize);
 

@@ -11,12 +11,12 @@
 //! | [`TextRegion`], [`TrapRow`], [`register_text`] | code in which a fault is a trap |
 //! | [`install_trap_handlers`] | the process's signal handlers, once |
 //! | [`ensure_thread_ready`] | the calling thread's alternate signal stack |
-//! | [`NativeCode`], [`native_code_at`] | executable memory, and what an address in it belongs to |
+//! | [`NativeCode`], [`native_code_at`], [`native_landing_at`] | executable memory, and what an address in it belongs to |
 //! | [`set_running_store`] | whose guest runs on a thread, for traps of native code |
 //! | [`GuardRange`] | addresses at which a fault of native code is a trap |
 //! | [`Reservation`] | a range of address space, committed page by page |
 //! | [`ValueStack`] | the stack of interpreted frames |
-//! | [`native_stack_bounds`] | where the calling thread's native stack ends |
+//! | [`native_stack_bounds`], [`scan_native_stack`] | where the calling thread's native stack ends, and the words on it |
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
 //! | [`synchronize_threads`] | a barrier on all threads, for whoever frees what others may use |
 //! | [`monotonic_nanoseconds`], [`thread_id`] | for profilers |
@@ -32,13 +32,13 @@ mod value_stack;
 
 pub use guards::GuardRange;
 pub use native::{
-    NativeCode, NativeInfo, NativeLocation, NativeTrap, ensure_native_memory, native_code_at,
-    set_running_store,
+    LandingPlace, NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
+    ensure_native_memory, native_code_at, native_landing_at, set_running_store,
 };
 pub use reservation::Reservation;
 pub use sys::{
     StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, monotonic_nanoseconds,
-    native_stack_bounds, page_size, synchronize_threads, thread_id,
+    native_stack_bounds, page_size, scan_native_stack, synchronize_threads, thread_id,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

@@ -10,6 +10,7 @@ use crescendo_abi::{TrapCode, VmStoreContext};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -49,6 +50,75 @@ pub struct NativeInfo {
     pub traps: Box<[NativeTrap]>,
     /// By offset.
     pub locations: Box<[NativeLocation]>,
+    /// The calls whose exceptions the code may catch, by the offset of their return address.
+    pub landings: Box<[NativeLanding]>,
+    /// What the landings refer to.
+    pub tries: Box<[NativeTry]>,
+    /// What `tries` refer to.
+    pub clauses: Box<[NativeClause]>,
+}
+
+/// What follows a call when an exception comes out of it that the code catches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NativeLanding {
+    /// Bytes from the code's start to the call's return address.
+    pub return_offset: u32,
+    /// Bytes from the code's start to where the code goes on. It expects the frame and stack pointers as they were at the call,
+    /// the clause's number in the register of a C result, and nothing in others.
+    pub offset: u32,
+    /// Bytes from the stack pointer at the call to the frame pointer.
+    pub frame_bytes: u32,
+    /// Where the code keeps its context: bytes above the stack pointer at the call.
+    pub context_at: u32,
+    /// Whose clauses are asked first.
+    pub innermost: u32,
+}
+
+/// Clauses that stand together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NativeTry {
+    /// The clauses, in the order in which they are asked.
+    pub clauses: Range<u32>,
+    /// Whose clauses are asked after these.
+    pub next: Option<u32>,
+}
+
+/// What of an exception native code catches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeClause {
+    /// The tag, as the code's module numbers it; `None` for all.
+    pub tag: Option<u32>,
+    /// Whether a reference to the exception is wanted.
+    pub with_ref: bool,
+    /// The clause's number for the code.
+    pub number: u32,
+}
+
+/// A landing, looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct LandingPlace<'a> {
+    /// Where the code goes on.
+    pub pc: *const u8,
+    /// As in [`NativeLanding`].
+    pub frame_bytes: u32,
+    /// As in [`NativeLanding`].
+    pub context_at: u32,
+    innermost: u32,
+    info: &'a NativeInfo,
+}
+
+impl<'a> LandingPlace<'a> {
+    /// The clauses that are asked, first to last.
+    pub fn clauses(&self) -> impl Iterator<Item = &'a NativeClause> + use<'a> {
+        let info = self.info;
+        let tries = std::iter::successors(info.tries.get(self.innermost as usize), |found| {
+            info.tries.get(found.next? as usize)
+        });
+        tries.flat_map(|found| {
+            let range = found.clauses.start as usize..found.clauses.end as usize;
+            info.clauses.get(range).unwrap_or_default()
+        })
+    }
 }
 
 /// A piece of native code; its memory is given back on drop.
@@ -257,6 +327,25 @@ pub fn native_code_at<'a>(pc: *const u8) -> Option<(&'a NativeInfo, Option<u32>)
     Some((&piece.info, wasm))
 }
 
+/// What follows the call with this return address when an exception comes out of it; `None` if the native code there catches none,
+/// and outside of native code.
+pub fn native_landing_at<'a>(return_address: *const u8) -> Option<LandingPlace<'a>> {
+    let arena = existing_arena()?;
+    let piece = arena.find(return_address.addr().checked_sub(1)?)?;
+    let start = arena.pages.base().wrapping_add(piece.start);
+    let offset = u32::try_from(return_address.addr() - start.addr()).ok()?;
+    let landings = &piece.info.landings;
+    let landing =
+        landings.get(landings.binary_search_by_key(&offset, |landing| landing.return_offset).ok()?)?;
+    Some(LandingPlace {
+        pc: start.wrapping_add(landing.offset as usize),
+        frame_bytes: landing.frame_bytes,
+        context_at: landing.context_at,
+        innermost: landing.innermost,
+        info: &piece.info,
+    })
+}
+
 /// The trap that a fault of the native instruction at `pc` means. Async-signal-safe.
 pub(crate) fn native_trap_at(pc: usize) -> Option<TrapCode> {
     let arena = existing_arena()?;
@@ -288,7 +377,15 @@ mod tests {
     fn info(module: usize) -> NativeInfo {
         let traps = [NativeTrap { offset: 4, code: TrapCode::UnreachableCodeReached }];
         let locations = [NativeLocation { offset: 0, wasm: 10 }, NativeLocation { offset: 5, wasm: 20 }];
-        NativeInfo { module, func_index: 1, traps: traps.into(), locations: locations.into() }
+        NativeInfo {
+            module,
+            func_index: 1,
+            traps: traps.into(),
+            locations: locations.into(),
+            landings: Box::default(),
+            tries: Box::default(),
+            clauses: Box::default(),
+        }
     }
 
     #[test]

@@ -164,6 +164,7 @@ impl Handler<'_> {
             (exit_ip, VmTransition::EXIT_IP),
             (caller_fp, VmTransition::EXIT_FP),
             (caller, VmTransition::EXIT_CONTEXT),
+            (top, VmTransition::VALUE_TOP),
         ] {
             self.b.ins().store(trusted(), value, place, offset);
         }

@@ -25,6 +25,38 @@ pub struct Bytecode {
     /// Offset of the entry cell that counts.
     pub(crate) counted_entry: Option<u32>,
     pub(crate) loops: Box<[Loop]>,
+    /// In the order in which they open.
+    pub(crate) tries: Box<[TryRange]>,
+    /// In the order of their ranges.
+    pub(crate) clauses: Box<[Clause]>,
+}
+
+/// Bytecode that a `try` or `try_table` protects. Ranges lie inside each other or apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TryRange {
+    /// Offset of the first cell.
+    pub(crate) start: u32,
+    /// Offset behind the last cell.
+    pub(crate) end: u32,
+    /// The innermost range around it.
+    pub(crate) parent: Option<u32>,
+    /// The range whose clauses come after its own: the parent, unless a `delegate` names another.
+    pub(crate) next: Option<u32>,
+    /// Its clauses.
+    pub(crate) clauses: Range<u32>,
+}
+
+/// What catches exceptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// The tag whose exceptions it takes; `None` for all.
+    pub tag: Option<u32>,
+    /// The slot of the frame from which on it finds what the exception carries; unless it takes all.
+    pub slot: u32,
+    /// The slot for a reference to the exception.
+    pub ref_slot: Option<u32>,
+    /// Offset of the cell that goes on. It expects hot locals in their slots.
+    pub(crate) cell: u32,
 }
 
 /// A loop whose iterations are counted.
@@ -202,6 +234,27 @@ impl Bytecode {
         }
     }
 
+    /// The clauses that may catch what is thrown at `ip`, in the order in which they are asked.
+    ///
+    /// `ip` is what a walk over frames gives: inside of the cell that threw or called.
+    pub fn clauses_at(&self, ip: *const u8) -> impl Iterator<Item = &Clause> {
+        let at = ip.addr().wrapping_sub(self.code.start().addr()) as u64;
+        let after = self.tries.partition_point(|range| u64::from(range.start) <= at);
+        let range = |index: u32| self.tries.get(index as usize);
+        // Ranges that start later and have ended lie inside of the one that is looked for, or apart.
+        let innermost = std::iter::successors(self.tries.get(..after).and_then(<[_]>::last), |found| {
+            found.parent.and_then(range)
+        })
+        .find(|found| at < u64::from(found.end));
+        std::iter::successors(innermost, move |found| found.next.and_then(range))
+            .flat_map(|found| &self.clauses[found.clauses.start as usize..found.clauses.end as usize])
+    }
+
+    /// The cell at which a clause goes on.
+    pub fn clause_cell(&self, clause: &Clause) -> *const u8 {
+        self.code.start().wrapping_add(clause.cell as usize)
+    }
+
     /// Bytes of bytecode.
     pub fn len(&self) -> usize {
         self.code.len()
@@ -215,7 +268,8 @@ impl Bytecode {
     /// Bytes that the bytecode and its mapping take.
     pub fn heap_bytes(&self) -> usize {
         let counters = self.counters.len() * size_of::<Counter>() + self.loops.len() * size_of::<Loop>();
-        self.code.len() + self.map.len() + counters
+        let tries = size_of_val(&*self.tries) + size_of_val(&*self.clauses);
+        self.code.len() + self.map.len() + counters + tries
     }
 
     /// The addresses of the bytecode.

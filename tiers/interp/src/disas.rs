@@ -60,7 +60,8 @@ impl Operands<'_> {
 /// Lists the cells of a function: offset in the bytecode, byte offset in the module, micro-operators with their operands.
 ///
 /// A slot is `sN`, a register `rN` (`r0` the accumulator), the result of the N-th micro-operator of the same cell `@N`, a branch
-/// target the offset of its cell.
+/// target the offset of its cell. Behind them stand the pieces of code under which exceptions are caught, with their clauses in the
+/// order in which they are asked.
 pub fn disassemble(bytecode: &Bytecode) -> String {
     let mut text = String::new();
     let _ = writeln!(
@@ -99,6 +100,23 @@ pub fn disassemble(bytecode: &Bytecode) -> String {
             let _ = writeln!(text, "{place} {offset}  {}", micro_operator(key, &mut operands));
         }
         cell = operands.at;
+    }
+    for (index, range) in (0..).zip(&bytecode.tries) {
+        let _ = write!(text, "; try {index} {:04x}..{:04x}:", range.start, range.end);
+        for clause in &bytecode.clauses[range.clauses.start as usize..range.clauses.end as usize] {
+            let _ = match clause.tag {
+                Some(tag) => write!(text, " catch #{tag} ⇒ s{}", clause.slot),
+                None => write!(text, " catch_all"),
+            };
+            if let Some(slot) = clause.ref_slot {
+                let _ = write!(text, " ref ⇒ s{slot}");
+            }
+            let _ = write!(text, " →{:04x},", clause.cell);
+        }
+        let _ = match range.next {
+            Some(next) => writeln!(text, " then try {next}"),
+            None => writeln!(text, " then the caller"),
+        };
     }
     text
 }

@@ -22,13 +22,13 @@ mod table;
 mod translate;
 mod walk;
 
-pub use bytecode::{Bytecode, Loop};
+pub use bytecode::{Bytecode, Clause, Loop};
 pub use crescendo_abi::Variant;
 pub use disas::disassemble;
 pub use run::{
-    NativeEntry, NativeSupport, host_entry, native_host_stub, native_stub, native_support, run,
-    untranslated_entry,
+    NativeEntry, NativeSupport, host_entry, native_host_stub, native_stub, native_support, resume_handlers,
+    run, untranslated_entry,
 };
 pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
 pub use translate::{Arena, Census, Counting, ModuleEnv, TranslateError, TranslateOptions, translate};
-pub use walk::{RawFrame, walk};
+pub use walk::{RawFrame, walk, walk_run};

@@ -55,9 +55,12 @@ global_asm!(
     "mov r10, [rdi + {store}]",
     "mov rdi, [rdi + {ip}]",
     "xor r9d, r9d",
+    "mov [rsp], r10",
     "mov [r10 + {entry_sp}], rsp",
     "call rax",
     "2:",
+    "cmp eax, {resume}",
+    "je 4f",
     "add rsp, 8",
     "pop r15",
     "pop r14",
@@ -70,6 +73,20 @@ global_asm!(
     ".globl crescendo_landing",
     "crescendo_landing:",
     "mov eax, {trap}",
+    "jmp 2b",
+    // An exception was caught in this run: the handlers go on elsewhere in it.
+    "4:",
+    "lea rbp, [rsp + {saved}]",
+    "mov r10, [rsp]",
+    "mov rdi, [r10 + {resume_ip}]",
+    "mov rsi, [r10 + {resume_fp}]",
+    "mov r15, [r10 + {resume_context}]",
+    "mov rdx, [r15 + {memories}]",
+    "mov rdx, [rdx + {base}]",
+    "xor ecx, ecx",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "call [rdi]",
     "jmp 2b",
     ".size crescendo_enter, . - crescendo_enter",
     // From native code; see `native`.
@@ -116,6 +133,8 @@ global_asm!(
     ".globl crescendo_native_leave",
     "crescendo_native_leave:",
     "mov rdi, [rdi + {context_store}]",
+    "cmp rsi, {resume}",
+    "jae 5f",
     // Store and status in rdi and rsi; the frames are still there. Also where signals of native code land.
     ".hidden crescendo_native_landing",
     ".globl crescendo_native_landing",
@@ -127,6 +146,12 @@ global_asm!(
     "mov rsp, [rbx + {entry_sp}]",
     "mov rax, r12",
     "jmp 2b",
+    // An exception was caught further out in this run: `unwind_sp` and the fields behind it say where.
+    "5:",
+    "mov rsp, [rdi + {unwind_sp}]",
+    "mov rbp, [rdi + {unwind_fp}]",
+    "mov rax, [rdi + {unwind_value}]",
+    "jmp [rdi + {unwind_pc}]",
     ".hidden crescendo_native_trap",
     ".globl crescendo_native_trap",
     "crescendo_native_trap:",
@@ -159,7 +184,27 @@ global_asm!(
     store = const offset_of!(Entry, store),
     entry_sp = const VmStoreContext::ENTRY_SP,
     trap = const ExitStatus::Trap as u32,
+    resume = const ExitStatus::Resume as u32,
+    // `rbp` and what follows it.
+    saved = const ENTRY_FRAME,
+    resume_ip = const VmStoreContext::RESUME_IP,
+    resume_fp = const VmStoreContext::RESUME_FP,
+    resume_context = const VmStoreContext::RESUME_CONTEXT,
+    memories = const VmContext::MEMORIES,
+    base = const VmMemory::BASE,
+    unwind_sp = const VmStoreContext::UNWIND_SP,
+    unwind_fp = const VmStoreContext::UNWIND_FP,
+    unwind_value = const VmStoreContext::UNWIND_VALUE,
+    unwind_pc = const VmStoreContext::UNWIND_PC,
 );
+const _: () = assert!(ExitStatus::Unwind as u64 > ExitStatus::Resume as u64);
+
+/// Bytes from where the trampoline calls handlers to its frame pointer.
+#[cfg(target_arch = "x86_64")]
+const ENTRY_FRAME: usize = 48;
+/// Bytes from where the trampoline calls handlers to its frame pointer.
+#[cfg(not(target_arch = "x86_64"))]
+const ENTRY_FRAME: usize = 0;
 
 #[cfg(target_arch = "aarch64")]
 global_asm!(
@@ -174,7 +219,7 @@ global_asm!(
     ".globl crescendo_enter",
     ".type crescendo_enter, @function",
     "crescendo_enter:",
-    "stp x29, x30, [sp, #-160]!",
+    "stp x29, x30, [sp, #-176]!",
     "mov x29, sp",
     "stp x19, x20, [sp, #16]",
     "stp x21, x22, [sp, #32]",
@@ -195,10 +240,13 @@ global_asm!(
     "mov x7, xzr",
     "ldr x21, [x9, #{context}]",
     "ldr x10, [x9, #{store}]",
+    "str x10, [sp, #160]",
     "mov x11, sp",
     "str x11, [x10, #{entry_sp}]",
     "blr x8",
     "2:",
+    "cmp x0, #{resume}",
+    "b.eq 4f",
     "ldp x19, x20, [sp, #16]",
     "ldp x21, x22, [sp, #32]",
     "ldp x23, x24, [sp, #48]",
@@ -208,12 +256,27 @@ global_asm!(
     "ldp d10, d11, [sp, #112]",
     "ldp d12, d13, [sp, #128]",
     "ldp d14, d15, [sp, #144]",
-    "ldp x29, x30, [sp], #160",
+    "ldp x29, x30, [sp], #176",
     "ret",
     ".hidden crescendo_landing",
     ".globl crescendo_landing",
     "crescendo_landing:",
     "mov x0, #{trap}",
+    "b 2b",
+    // An exception was caught in this run: the handlers go on elsewhere in it.
+    "4:",
+    "mov x29, sp",
+    "ldr x10, [sp, #160]",
+    "ldr x2, [x10, #{resume_ip}]",
+    "ldr x3, [x10, #{resume_fp}]",
+    "ldr x21, [x10, #{resume_context}]",
+    "ldr x4, [x21, #{memories}]",
+    "ldr x4, [x4, #{base}]",
+    "mov x5, xzr",
+    "mov x6, xzr",
+    "mov x7, xzr",
+    "ldr x8, [x2]",
+    "blr x8",
     "b 2b",
     ".size crescendo_enter, . - crescendo_enter",
     ".popsection",
@@ -227,6 +290,12 @@ global_asm!(
     store = const offset_of!(Entry, store),
     entry_sp = const VmStoreContext::ENTRY_SP,
     trap = const ExitStatus::Trap as u32,
+    resume = const ExitStatus::Resume as u32,
+    resume_ip = const VmStoreContext::RESUME_IP,
+    resume_fp = const VmStoreContext::RESUME_FP,
+    resume_context = const VmStoreContext::RESUME_CONTEXT,
+    memories = const VmContext::MEMORIES,
+    base = const VmMemory::BASE,
 );
 
 unsafe extern "C" {
@@ -328,6 +397,32 @@ pub fn native_host_stub() -> *const u8 {
     native_support().host_stub
 }
 
+/// Has the code that started the innermost crossing's handlers go on with handlers at `ip`, when the status
+/// [`ExitStatus::Resume`] or [`ExitStatus::Unwind`] reaches it. Writes the store's fields for both.
+///
+/// # Safety
+/// The store is alive and its guest stopped in a builtin. `frame` was found by [`crate::walk_run`]: it is the frame, interpreted,
+/// that goes on. `ip` is a cell of its function.
+pub unsafe fn resume_handlers(store: *mut VmStoreContext, frame: &crate::RawFrame, ip: *const u8) {
+    // SAFETY: the store is alive, and only this thread uses it.
+    let state = unsafe { &mut *store };
+    let (sp, fp) = if frame.transition == state.base_transition {
+        (state.entry_sp, state.entry_sp.wrapping_add(ENTRY_FRAME))
+    } else {
+        // SAFETY: the crossing's link is on the native stack.
+        let started = unsafe { frame.transition.read() };
+        (started.run_sp, started.run_fp)
+    };
+    state.resume_ip = ip;
+    state.resume_fp = frame.fp;
+    state.resume_context = frame.context;
+    state.unwind_sp = sp;
+    state.unwind_fp = fp;
+    // SAFETY: handlers run below; the return address of the first stays right below the stack pointer while they do.
+    state.unwind_pc = unsafe { sp.cast::<*const u8>().wrapping_sub(1).read() };
+    state.unwind_value = ExitStatus::Resume as u64;
+}
+
 /// Start and length of the handlers' text.
 pub(crate) fn text() -> (*const u8, usize) {
     (&raw const crescendo_handlers_start, crate::table::HANDLER_BYTES)
@@ -422,6 +517,9 @@ pub unsafe fn run(
         outer_exit_ip: outer.exit_ip,
         outer_exit_fp: outer.exit_fp,
         outer_exit_context: outer.exit_context,
+        outer_value_top: outer.value_top,
+        run_sp: std::ptr::null_mut(),
+        run_fp: std::ptr::null_mut(),
     };
     // SAFETY: as above.
     unsafe { (*store).transitions = &raw mut transition };

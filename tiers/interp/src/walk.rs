@@ -8,7 +8,7 @@ use crate::run::{is_base, return_switch_cell};
 use crescendo_abi::frame::{
     RECORD_CALLER_CONTEXT, RECORD_CALLER_FP, RECORD_REAL_RETURN_IP, RECORD_RETURN_IP,
 };
-use crescendo_abi::{SLOT_SIZE, VmContext, VmStoreContext};
+use crescendo_abi::{SLOT_SIZE, VmContext, VmStoreContext, VmTransition};
 use crescendo_code::native_code_at;
 use std::ops::ControlFlow;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
@@ -25,6 +25,10 @@ pub struct RawFrame {
     pub context: *mut VmContext,
     /// Which of the cell's micro-operators stopped; 0 for frames that called.
     pub micro_op: u32,
+    /// The innermost crossing while the frame runs: how its kind of code was entered.
+    pub transition: *mut VmTransition,
+    /// [`VmStoreContext::value_top`] while the frame runs; in interpreted code at or above what it was when the code was entered.
+    pub value_top: *mut u64,
 }
 
 impl RawFrame {
@@ -79,6 +83,7 @@ impl RawFrame {
             fp: with_exposed_provenance_mut(word(RECORD_CALLER_FP) as usize),
             context,
             micro_op: 0,
+            ..*self
         }
     }
 }
@@ -92,6 +97,35 @@ impl RawFrame {
 /// The store and everything that its frames refer to is alive, and `record_slot` is right.
 pub unsafe fn walk(
     store: *const VmStoreContext,
+    record_slot: impl FnMut(&RawFrame) -> Option<u32>,
+    visit: impl FnMut(&RawFrame) -> ControlFlow<()>,
+) {
+    // SAFETY: the caller's promises.
+    unsafe { walk_until(store, std::ptr::null_mut(), record_slot, visit) }
+}
+
+/// As [`walk`], but only the frames of the innermost run that the host has started.
+///
+/// # Safety
+/// As for [`walk`].
+pub unsafe fn walk_run(
+    store: *const VmStoreContext,
+    record_slot: impl FnMut(&RawFrame) -> Option<u32>,
+    visit: impl FnMut(&RawFrame) -> ControlFlow<()>,
+) {
+    // SAFETY: the store is alive.
+    let base = unsafe { (*store).base_transition };
+    // SAFETY: the caller's promises.
+    unsafe { walk_until(store, base, record_slot, visit) }
+}
+
+/// Walks to the base of the code that a crossing leads to; over all crossings for null.
+///
+/// # Safety
+/// As for [`walk`].
+unsafe fn walk_until(
+    store: *const VmStoreContext,
+    last: *mut VmTransition,
     mut record_slot: impl FnMut(&RawFrame) -> Option<u32>,
     mut visit: impl FnMut(&RawFrame) -> ControlFlow<()>,
 ) {
@@ -102,8 +136,9 @@ pub unsafe fn walk(
         fp: stopped.exit_fp,
         context: stopped.exit_context,
         micro_op: stopped.exit_micro_op,
+        transition: stopped.transitions,
+        value_top: stopped.value_top,
     };
-    let mut transition = stopped.transitions;
     loop {
         while !frame.fp.is_null() && !frame.is_outside() {
             if visit(&frame).is_break() {
@@ -118,7 +153,8 @@ pub unsafe fn walk(
                 unsafe { frame.interpreted_caller(slot) }
             };
         }
-        if transition.is_null() {
+        let transition = frame.transition;
+        if transition.is_null() || transition == last {
             return;
         }
         // SAFETY: the chain's links are on the native stack of runs that have not ended.
@@ -128,7 +164,8 @@ pub unsafe fn walk(
             fp: outer.outer_exit_fp,
             context: outer.outer_exit_context,
             micro_op: 0,
+            transition: outer.prev,
+            value_top: outer.outer_value_top,
         };
-        transition = outer.prev;
     }
 }

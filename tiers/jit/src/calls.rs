@@ -73,14 +73,15 @@ impl<'a> Translator<'_, 'a> {
             self.b.ins().return_call_indirect(signature, callee.entry, &self.buffers.values);
             return self.unreachable_from_here();
         }
-        let call = self.b.ins().call_indirect(signature, callee.entry, &self.buffers.values);
+        let returned = self.call_or_try(signature, callee.entry);
         let first = self.height_below(ty.params().len())?;
         self.truncate(first);
         match place {
             Some(place) => self.push_results_at(place, ty),
             None => {
                 for i in 0..ty.results().len() {
-                    self.push(self.b.func.dfg.inst_results(call)[i]);
+                    let result = returned.result(&self.b, i);
+                    self.push(result);
                 }
                 Ok(())
             }

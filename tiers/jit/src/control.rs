@@ -27,6 +27,7 @@ impl Translator<'_, '_> {
     ) -> Step {
         let height = self.height_below(self.count(params))?;
         let saved = self.buffers.saved.len();
+        let handler = self.handler();
         let frame = ControlFrame {
             kind,
             height,
@@ -36,6 +37,8 @@ impl Translator<'_, '_> {
             otherwise: None,
             saved,
             branched: false,
+            handler,
+            own_try: None,
             piece: None,
         };
         self.buffers.frames.push(frame);
@@ -53,20 +56,20 @@ impl Translator<'_, '_> {
     }
 
     /// The frame that a branch of this depth leaves.
-    fn frame(&mut self, depth: u32) -> Step<&mut ControlFrame> {
+    pub(crate) fn frame(&mut self, depth: u32) -> Step<&mut ControlFrame> {
         match self.buffers.frames.len().checked_sub(depth as usize + 1) {
             Some(index) => Ok(&mut self.buffers.frames[index]),
             None => Err(self.impossible("a branch leaves the function")),
         }
     }
 
-    fn top_frame(&mut self) -> Step<&mut ControlFrame> {
+    pub(crate) fn top_frame(&mut self) -> Step<&mut ControlFrame> {
         self.frame(0)
     }
 
     /// Where a branch of this depth goes, which is now branched to, and how many values it carries. `None`
     /// for a return.
-    fn branch_target(&mut self, depth: u32) -> Step<Option<(Block, usize)>> {
+    pub(crate) fn branch_target(&mut self, depth: u32) -> Step<Option<(Block, usize)>> {
         let frame = self.frame(depth)?;
         frame.branched = true;
         let ControlFrame { kind, params, results, target, .. } = *frame;
@@ -75,7 +78,7 @@ impl Translator<'_, '_> {
     }
 
     /// Ends the block with a branch. The values that it carries stay on the stack.
-    fn branch_to(&mut self, depth: u32) -> Step {
+    pub(crate) fn branch_to(&mut self, depth: u32) -> Step {
         match self.branch_target(depth)? {
             None => self.return_values(),
             Some((target, count)) => {
@@ -315,10 +318,11 @@ impl Control for Translator<'_, '_> {
         if let (FrameKind::Loop, Some(header)) = (frame.kind, frame.target) {
             self.b.seal_block(header);
         }
-        if join.falls_through && matches!(frame.kind, FrameKind::Block | FrameKind::Loop) && !join.branched {
+        let is_plain = matches!(frame.kind, FrameKind::Block | FrameKind::Loop | FrameKind::TryTable);
+        if join.falls_through && is_plain && !join.branched {
             // Nothing else comes here: the results stay where they are.
             self.buffers.frames.pop();
-            return Ok(());
+            return self.end_try_between(&frame);
         }
         if join.falls_through {
             self.branch_to(0)?;
@@ -330,6 +334,7 @@ impl Control for Translator<'_, '_> {
         }
         self.buffers.frames.pop();
         self.truncate(frame.height);
+        self.end_try(&frame)?;
         self.reach.set(join.is_reachable());
         if !join.is_reachable() {
             return Ok(());

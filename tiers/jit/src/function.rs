@@ -5,6 +5,7 @@
 
 use crate::compiler::{CompilerOptions, Entry, Request};
 use crate::error::{CompileError, Step, invalid};
+use crate::exceptions::OpenTry;
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, results_in_memory};
 use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackSlot, Type, Value};
@@ -52,6 +53,10 @@ pub(crate) struct ControlFrame {
     pub(crate) saved: usize,
     /// Whether anything branches to the block's label.
     pub(crate) branched: bool,
+    /// The `try` whose clauses are asked first inside.
+    pub(crate) handler: Option<u32>,
+    /// The `try` that the block is.
+    pub(crate) own_try: Option<u32>,
     /// While a `br_table` is translated: the piece of code that carries its values here.
     pub(crate) piece: Option<Block>,
 }
@@ -74,6 +79,7 @@ pub(crate) struct Buffers {
     /// Canonical ids of the signatures that are called, and the function's own.
     pub(crate) called: Vec<TypeId>,
     pub(crate) signatures: HashMap<u32, SigRef>,
+    pub(crate) tries: Vec<OpenTry>,
 }
 
 impl Buffers {
@@ -86,6 +92,7 @@ impl Buffers {
         self.accesses.clear();
         self.called.clear();
         self.signatures.clear();
+        self.tries.clear();
     }
 }
 
@@ -94,6 +101,7 @@ impl Buffers {
 pub(crate) struct Routines {
     pub(crate) builtin: Option<SigRef>,
     pub(crate) trap: Option<SigRef>,
+    pub(crate) throw: Option<SigRef>,
 }
 
 /// The translation of one function.
@@ -125,6 +133,10 @@ pub(crate) struct Translator<'f, 'a> {
     /// The constant of the current run's fuel, which is known at the run's end, and its sum so far.
     pub(crate) fuel_run: Option<(Value, u32)>,
     pub(crate) routines: Routines,
+    /// Clauses so far: the number of the next.
+    pub(crate) clause_count: u32,
+    /// Whether the function has a `rethrow`, once somebody has asked.
+    pub(crate) rethrows: Option<bool>,
     /// Slots of the native frame: operands of builtins, results in memory of calls.
     pub(crate) builtin_slots: Option<StackSlot>,
     pub(crate) result_slots: Option<StackSlot>,
@@ -183,6 +195,8 @@ impl<'f, 'a> Translator<'f, 'a> {
             offset,
             fuel_run: None,
             routines: Routines::default(),
+            clause_count: 0,
+            rethrows: None,
             builtin_slots: None,
             result_slots: None,
             table_entries: 0,

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`Compiler`], [`CompilerOptions`], [`Support`] | Cranelift for this machine, and what the code calls |
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
-//! | [`Compiled`], [`Trap`], [`Location`] | machine code and what is known of its instructions |
+//! | [`Compiled`], [`Trap`], [`Location`], [`Landing`] | machine code and what is known of its instructions |
 //! | [`Thunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
 //! | [`Scratch`] | reused buffers |
 //! | [`CompileError`] | why a function was not compiled |
@@ -38,6 +38,7 @@ mod checks;
 mod compiler;
 mod control;
 mod error;
+mod exceptions;
 mod flags;
 mod function;
 mod memory;
@@ -53,6 +54,6 @@ mod variables;
 
 pub use compiler::{Compiler, CompilerOptions, Entry, Request, Scratch, Support};
 pub use error::CompileError;
-pub use output::{Compiled, Location, Trap};
+pub use output::{Clause, Compiled, Landing, Location, Trap, Try};
 pub use signature::results_in_memory;
 pub use thunks::{Thunk, Thunks};

@@ -2,9 +2,11 @@
 
 use crate::compiler::{Entry, Request, Scratch};
 use crate::error::{CompileError, Step, invalid};
+use crate::exceptions::OpenTry;
 use crate::memory::{access_offset, is_access};
 use cranelift_codegen::ir::TrapCode as ClifTrapCode;
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{ExceptionContextLoc, Final, FinalizedMachExceptionHandler, MachBufferFinalized};
 use crescendo_abi::TrapCode;
 use crescendo_module::TypeId;
 use crescendo_semantics::lower::trap_code;
@@ -28,6 +30,41 @@ pub struct Location {
     pub wasm: u32,
 }
 
+/// What follows a call when an exception comes out of it that the function catches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landing {
+    /// Byte offset in the code of the call's return address.
+    pub return_offset: u32,
+    /// Byte offset of the code that goes on, with the clause's number in the register of a C result.
+    pub offset: u32,
+    /// Bytes from the stack pointer at the call to the frame pointer.
+    pub frame_bytes: u32,
+    /// Bytes from the stack pointer at the call to where the frame holds the context.
+    pub context_at: u32,
+    /// Whose clauses are asked first: an index of [`Compiled::tries`].
+    pub innermost: u32,
+}
+
+/// The clauses of a `try` or `try_table`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// In the order in which they are asked.
+    pub clauses: Vec<Clause>,
+    /// Whose clauses are asked after these: an index of [`Compiled::tries`].
+    pub next: Option<u32>,
+}
+
+/// What catches an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clause {
+    /// The tag; `None` for all.
+    pub tag: Option<u32>,
+    /// Whether a reference to the exception is wanted.
+    pub with_ref: bool,
+    /// The clause's number.
+    pub number: u32,
+}
+
 /// A compiled function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
@@ -42,6 +79,10 @@ pub struct Compiled {
     pub locations: Vec<Location>,
     /// Canonical ids of the signatures that the code calls and of the function's own, sorted, each once.
     pub signatures: Vec<TypeId>,
+    /// The calls whose exceptions the code may catch, by their return addresses.
+    pub landings: Vec<Landing>,
+    /// What the landings refer to.
+    pub tries: Vec<Try>,
     /// Bytes of the native frame below the frame pointer.
     pub frame_size: u32,
 }
@@ -100,6 +141,8 @@ pub(crate) fn collect(
     }
     traps.sort_unstable_by_key(|trap| trap.offset);
     correct(&mut locations, &corrections);
+    let landings = landings(buffer, start)?;
+    let tries = scratch.buffers.tries.iter().map(OpenTry::closed).collect();
     let called = &mut scratch.buffers.called;
     called.sort_unstable();
     called.dedup();
@@ -109,8 +152,35 @@ pub(crate) fn collect(
         traps,
         locations,
         signatures: called.clone(),
+        landings,
+        tries,
         frame_size: buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset),
     })
+}
+
+/// The call sites that have landings, sorted.
+fn landings(buffer: &MachBufferFinalized<Final>, start: u32) -> Step<Vec<Landing>> {
+    let mut landings = Vec::new();
+    for site in buffer.call_sites() {
+        let mut context = None;
+        for handler in site.exception_handlers {
+            match *handler {
+                FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(at)) => {
+                    context = Some(at)
+                }
+                FinalizedMachExceptionHandler::Tag(index, offset) => {
+                    let (Some(context_at), Some(frame_bytes)) = (context, site.frame_offset) else {
+                        return Err(invalid(start, "a landing without a frame"));
+                    };
+                    let (return_offset, innermost) = (site.ret_addr, index.as_u32());
+                    landings.push(Landing { return_offset, offset, frame_bytes, context_at, innermost });
+                }
+                _ => return Err(invalid(start, "a landing of an unknown kind")),
+            }
+        }
+    }
+    landings.sort_unstable_by_key(|landing| landing.return_offset);
+    Ok(landings)
 }
 
 /// Gives single instructions another location: a load that was joined with the operator that uses its value,

@@ -14,8 +14,8 @@ use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Ieee64;
 use cranelift_codegen::ir::{
-    BlockArg, ExceptionTableData, Function, InstBuilder, Signature, StackSlotData, StackSlotKind,
-    UserFuncName, Value, types,
+    Block, BlockArg, ExceptionTableData, Function, InstBuilder, SigRef, Signature, StackSlotData,
+    StackSlotKind, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -122,7 +122,7 @@ impl<'f> Builder<'f> {
         };
         let store = self.load(context, VmContext::STORE);
         let ip = self.b.ins().iadd_imm_s(return_ip, -1);
-        let prev = self.push_transition(store, ip, caller_fp, caller_context);
+        let (prev, _) = self.push_transition(store, ip, caller_fp, caller_context);
         let old_top = self.load(store, VmStoreContext::VALUE_TOP);
         let bytes = self.slot_bytes();
         let top = self.b.ins().iadd_imm_s(fp, bytes);
@@ -157,12 +157,16 @@ impl<'f> Builder<'f> {
         self.check_value_stack(context, store, fp);
         let (ip, frame) = self.caller();
         let none = self.word(0);
-        let prev = self.push_transition(store, ip, frame, none);
+        let (prev, transition) = self.push_transition(store, ip, frame, none);
+        let run_sp = self.b.ins().get_stack_pointer(types::I64);
+        self.store(run_sp, transition, VmTransition::RUN_SP);
+        let run_fp = self.b.ins().get_frame_pointer(types::I64);
+        self.store(run_fp, transition, VmTransition::RUN_FP);
         self.store_params(fp);
         // To native code the pinned register is one that calls preserve.
         let pinned = self.b.ins().get_pinned_reg(types::I64);
         self.b.ins().set_pinned_reg(context);
-        let status = self.run_interpreter(record, context, fp);
+        let status = self.run_interpreter(record, context, store, fp);
         self.b.ins().set_pinned_reg(pinned);
 
         let (other, done) = (self.b.create_block(), self.b.create_block());
@@ -199,7 +203,9 @@ impl<'f> Builder<'f> {
     ///
     /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception
     /// is one after which Cranelift expects nothing in registers; none is ever thrown.
-    fn run_interpreter(&mut self, record: Value, context: Value, fp: Value) -> Value {
+    ///
+    /// When an exception was caught in the run, the handlers are started again where they go on.
+    fn run_interpreter(&mut self, record: Value, context: Value, store: Value, fp: Value) -> Value {
         let entry = self.load(record, VmFuncRef::ENTRY);
         let memory = self.load(context, VmContext::MEMORIES);
         let mut args = [entry; INT_ARGS];
@@ -208,19 +214,53 @@ impl<'f> Builder<'f> {
         args[MEMORY_BASE] = self.load(memory, VmMemory::BASE);
         args[ENTRY_RECORD] = record;
         args[ENTRY_RETURN_IP] = self.word(self.support.halt_cell as u64);
-        args[ENTRY_CALLER_FP] = self.word(0);
+        let null = self.word(0);
+        args[ENTRY_CALLER_FP] = null;
         let zero = self.b.ins().f64const(Ieee64::with_bits(0));
-        let args: Vec<Value> = args.into_iter().chain([zero; FLOAT_ARGS]).collect();
-        let handler = self.load(entry, 0);
+        let floats = [zero; FLOAT_ARGS];
         let signature = self.b.import_signature(signature::handler());
         let next = self.b.create_block();
         let status = self.b.append_block_param(next, types::I64);
+        self.call_handler(signature, entry, &args, floats, next);
+
+        self.b.switch_to_block(next);
+        let (resume, ended) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(resume);
+        let resumes = self.b.ins().icmp_imm_u(IntCC::Equal, status, ExitStatus::Resume as i64);
+        self.b.ins().brif(resumes, resume, &[], ended, &[]);
+
+        self.b.switch_to_block(resume);
+        let ip = self.load(store, VmStoreContext::RESUME_IP);
+        let context = self.load(store, VmStoreContext::RESUME_CONTEXT);
+        let memory = self.load(context, VmContext::MEMORIES);
+        let null = self.word(0);
+        let zero = self.b.ins().f64const(Ieee64::with_bits(0));
+        let mut args = [null; INT_ARGS];
+        args[IP] = ip;
+        args[FP] = self.load(store, VmStoreContext::RESUME_FP);
+        args[MEMORY_BASE] = self.load(memory, VmMemory::BASE);
+        self.b.ins().set_pinned_reg(context);
+        self.call_handler(signature, ip, &args, [zero; FLOAT_ARGS], next);
+
+        self.b.switch_to_block(ended);
+        status
+    }
+
+    /// Calls the handler of a cell and goes on in a block that takes the status.
+    fn call_handler(
+        &mut self,
+        signature: SigRef,
+        cell: Value,
+        args: &[Value],
+        floats: [Value; FLOAT_ARGS],
+        next: Block,
+    ) {
+        let handler = self.load(cell, 0);
+        let args: Vec<Value> = args.iter().copied().chain(floats).collect();
         let returned = self.b.func.dfg.block_call(next, &[BlockArg::TryCallRet(0)]);
         let table = ExceptionTableData::new(signature, returned, []);
         let table = self.b.func.dfg.exception_tables.push(table);
         self.b.ins().try_call_indirect(handler, &args, table);
-        self.b.switch_to_block(next);
-        status
     }
 
     fn call_host(&mut self) -> Step {
@@ -324,7 +364,7 @@ impl<'f> Builder<'f> {
         context: Value,
         place: Option<Value>,
         base: Value,
-    ) -> Step<(cranelift_codegen::ir::SigRef, Value, Vec<Value>)> {
+    ) -> Step<(SigRef, Value, Vec<Value>)> {
         let signature = self.b.import_signature(signature::native(self.ty));
         let entry = self.load(record, VmFuncRef::NATIVE);
         let mut args = vec![record, context];
@@ -341,8 +381,8 @@ impl<'f> Builder<'f> {
         (ip, self.load(frame, 0))
     }
 
-    /// Links a transition with the outer side's exit state in front of the chain, and gives the chain before.
-    fn push_transition(&mut self, store: Value, ip: Value, fp: Value, context: Value) -> Value {
+    /// Links a transition with the outer side's exit state in front of the chain; gives the chain before and the transition.
+    fn push_transition(&mut self, store: Value, ip: Value, fp: Value, context: Value) -> (Value, Value) {
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, VmTransition::SIZE, 3);
         let slot = self.b.create_sized_stack_slot(data);
         let transition = self.b.ins().stack_addr(types::I64, slot, 0);
@@ -351,8 +391,10 @@ impl<'f> Builder<'f> {
         self.store(ip, transition, VmTransition::EXIT_IP);
         self.store(fp, transition, VmTransition::EXIT_FP);
         self.store(context, transition, VmTransition::EXIT_CONTEXT);
+        let top = self.load(store, VmStoreContext::VALUE_TOP);
+        self.store(top, transition, VmTransition::VALUE_TOP);
         self.store(transition, store, VmStoreContext::TRANSITIONS);
-        prev
+        (prev, transition)
     }
 
     /// Traps when the value stack has no room for arguments and results.

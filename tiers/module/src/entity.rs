@@ -5,7 +5,9 @@
 //! (<https://webassembly.github.io/spec/core/valid/matching.html#external-types>); for a table or memory that exists, the
 //! `minimum` of its type must be its current size.
 
-use crate::{FuncIdx, FuncType, GlobalIdx, MemoryIdx, RefType, TableIdx, TypeId, TypeRegistry, ValType};
+use crate::{
+    FuncIdx, FuncType, GlobalIdx, MemoryIdx, RefType, TableIdx, TagIdx, TypeId, TypeRegistry, ValType,
+};
 use core::fmt;
 
 /// The type of a linear memory.
@@ -296,6 +298,34 @@ impl fmt::Display for GlobalType {
     }
 }
 
+/// The type of an exception tag: what exceptions with the tag carry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TagType {
+    ty: FuncType,
+}
+
+impl TagType {
+    /// A tag whose exceptions carry the parameters of a function type. The type's results must be empty; they mean nothing.
+    pub fn new(ty: FuncType) -> TagType {
+        TagType { ty }
+    }
+
+    /// The function type whose parameters the exceptions carry.
+    pub fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+}
+
+impl fmt::Display for TagType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(tag")?;
+        for (number, ty) in self.ty.params().iter().enumerate() {
+            write!(f, "{} {ty}", if number == 0 { " (param" } else { "" })?;
+        }
+        f.write_str(if self.ty.params().is_empty() { ")" } else { "))" })
+    }
+}
+
 /// The type of something importable, as a module holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntityType {
@@ -307,6 +337,8 @@ pub enum EntityType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// An exception tag that carries the parameters of the function type with this id.
+    Tag(TypeId),
 }
 
 impl EntityType {
@@ -317,6 +349,7 @@ impl EntityType {
             (EntityType::Table(actual), EntityType::Table(expected)) => actual.matches(expected),
             (EntityType::Memory(actual), EntityType::Memory(expected)) => actual.matches(expected),
             (EntityType::Global(actual), EntityType::Global(expected)) => actual.matches(expected),
+            (EntityType::Tag(actual), EntityType::Tag(expected)) => actual == expected,
             _ => false,
         }
     }
@@ -328,16 +361,18 @@ impl EntityType {
             EntityType::Table(ty) => ExternType::Table(ty),
             EntityType::Memory(ty) => ExternType::Memory(ty),
             EntityType::Global(ty) => ExternType::Global(ty),
+            EntityType::Tag(id) => ExternType::Tag(TagType::new(registry.lookup(id)?)),
         })
     }
 
-    /// The kind in words: `function`, `table`, `memory` or `global`.
+    /// The kind in words: `function`, `table`, `memory`, `global` or `tag`.
     pub fn kind(&self) -> &'static str {
         match self {
             EntityType::Func(_) => "function",
             EntityType::Table(_) => "table",
             EntityType::Memory(_) => "memory",
             EntityType::Global(_) => "global",
+            EntityType::Tag(_) => "tag",
         }
     }
 }
@@ -354,6 +389,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// An exception tag.
+    Tag(TagType),
 }
 
 impl ExternType {
@@ -364,17 +401,19 @@ impl ExternType {
             (ExternType::Table(actual), ExternType::Table(expected)) => actual.matches(expected),
             (ExternType::Memory(actual), ExternType::Memory(expected)) => actual.matches(expected),
             (ExternType::Global(actual), ExternType::Global(expected)) => actual.matches(expected),
+            (ExternType::Tag(actual), ExternType::Tag(expected)) => actual == expected,
             _ => false,
         }
     }
 
-    /// The kind in words: `function`, `table`, `memory` or `global`.
+    /// The kind in words: `function`, `table`, `memory`, `global` or `tag`.
     pub fn kind(&self) -> &'static str {
         match self {
             ExternType::Func(_) => "function",
             ExternType::Table(_) => "table",
             ExternType::Memory(_) => "memory",
             ExternType::Global(_) => "global",
+            ExternType::Tag(_) => "tag",
         }
     }
 
@@ -409,6 +448,14 @@ impl ExternType {
             _ => None,
         }
     }
+
+    /// The tag type, when it is one.
+    pub fn tag(&self) -> Option<&TagType> {
+        match self {
+            ExternType::Tag(ty) => Some(ty),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ExternType {
@@ -418,6 +465,7 @@ impl fmt::Display for ExternType {
             ExternType::Table(ty) => ty.fmt(f),
             ExternType::Memory(ty) => ty.fmt(f),
             ExternType::Global(ty) => ty.fmt(f),
+            ExternType::Tag(ty) => ty.fmt(f),
         }
     }
 }
@@ -433,6 +481,8 @@ pub enum EntityIndex {
     Memory(MemoryIdx),
     /// A global.
     Global(GlobalIdx),
+    /// An exception tag.
+    Tag(TagIdx),
 }
 
 fn limits_match(actual: (u64, Option<u64>), expected: (u64, Option<u64>)) -> bool {
@@ -517,6 +567,7 @@ mod tests {
             ExternType::Table(TableType::new(RefType::FUNCREF, 0, None)),
             ExternType::Memory(MemoryType::new(0, None)),
             ExternType::Global(GlobalType::new(ValType::I32, false)),
+            ExternType::Tag(TagType::new(FuncType::new([], []))),
         ];
         for (i, a) in all.iter().enumerate() {
             for (j, b) in all.iter().enumerate() {
@@ -532,5 +583,8 @@ mod tests {
         assert_eq!(TableType::new(RefType::FUNCREF, 3, None).to_string(), "(table 3 (ref null func))");
         assert_eq!(GlobalType::new(ValType::F32, true).to_string(), "(global (mut f32))");
         assert_eq!(GlobalType::new(ValType::F32, false).to_string(), "(global f32)");
+        let tag = |params: &[ValType]| TagType::new(FuncType::new(params.iter().copied(), [])).to_string();
+        assert_eq!(tag(&[]), "(tag)");
+        assert_eq!(tag(&[ValType::I32, ValType::EXNREF]), "(tag (param i32 (ref null exn)))");
     }
 }

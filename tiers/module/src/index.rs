@@ -88,7 +88,7 @@ indices! {
     LabelIdx;
     /// A field of a structure type; only names use it.
     FieldIdx;
-    /// An exception tag of a module; only names use it.
+    /// An exception tag of a module.
     TagIdx;
 }
 

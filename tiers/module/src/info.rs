@@ -13,7 +13,7 @@ use crate::validate::LazyBodies;
 use crate::{
     ConstExpr, DataIdx, DataSegment, DefinedFuncIdx, ElemIdx, ElementSegment, EntityIndex, EntityType,
     ExternType, FuncIdx, FuncType, GlobalIdx, GlobalType, MemoryIdx, MemoryType, Names, TableIdx, TableInit,
-    TableType, TypeId, TypeIdx, TypeRegistry,
+    TableType, TagIdx, TagType, TypeId, TypeIdx, TypeRegistry,
 };
 use core::ops::Range;
 use std::sync::OnceLock;
@@ -59,6 +59,8 @@ pub struct ModuleInfo {
     pub(crate) table_inits: Vec<TableInit>,
     pub(crate) memories: Vec<MemoryType>,
     pub(crate) imported_memories: u32,
+    pub(crate) tags: Vec<TypeIdx>,
+    pub(crate) imported_tags: u32,
     pub(crate) globals: Vec<GlobalType>,
     pub(crate) global_inits: Vec<ConstExpr>,
     pub(crate) elements: Vec<ElementSegment>,
@@ -247,6 +249,7 @@ impl ModuleInfo {
             EntityIndex::Table(table) => EntityType::Table(*self.table(table)),
             EntityIndex::Memory(memory) => EntityType::Memory(*self.memory(memory)),
             EntityIndex::Global(global) => EntityType::Global(*self.global(global)),
+            EntityIndex::Tag(tag) => EntityType::Tag(self.tag_type_id(tag)),
         }
     }
 
@@ -260,6 +263,7 @@ impl ModuleInfo {
             EntityIndex::Table(table) => ExternType::Table(*self.table(table)),
             EntityIndex::Memory(memory) => ExternType::Memory(*self.memory(memory)),
             EntityIndex::Global(global) => ExternType::Global(*self.global(global)),
+            EntityIndex::Tag(tag) => ExternType::Tag(TagType::new(self.type_of_tag(tag).clone())),
         }
     }
 }
@@ -305,6 +309,32 @@ impl ModuleInfo {
     /// Number of imported memories.
     pub fn imported_memory_count(&self) -> u32 {
         self.imported_memories
+    }
+
+    /// Number of exception tags, imported ones included.
+    pub fn tag_count(&self) -> u32 {
+        narrow(self.tags.len())
+    }
+
+    /// Number of imported exception tags.
+    pub fn imported_tag_count(&self) -> u32 {
+        self.imported_tags
+    }
+
+    /// The function type whose parameters a tag's exceptions carry.
+    ///
+    /// # Panics
+    /// When the module has no such tag.
+    pub fn type_of_tag(&self, tag: TagIdx) -> &FuncType {
+        self.func_type(self.tags[tag.index()])
+    }
+
+    /// The canonical id of a tag's type.
+    ///
+    /// # Panics
+    /// When the module has no such tag.
+    pub fn tag_type_id(&self, tag: TagIdx) -> TypeId {
+        self.type_id(self.tags[tag.index()])
     }
 
     /// The types of all globals, by [`GlobalIdx`].

@@ -40,7 +40,7 @@ mod validate;
 pub use const_expr::{ConstExpr, ConstOp};
 pub use entity::{
     EntityIndex, EntityType, ExternType, GlobalType, MemoryType, MemoryTypeBuilder, MemoryTypeError,
-    TableType, max_memory_pages,
+    TableType, TagType, max_memory_pages,
 };
 pub use error::{ModuleError, ModuleErrorKind};
 pub use index::{

@@ -33,6 +33,8 @@ pub struct ModuleLimits {
     pub tables: u32,
     /// Linear memories. Default 100.
     pub memories: u32,
+    /// Exception tags. Default 1,000,000.
+    pub tags: u32,
     /// Globals. Default 1,000,000.
     pub globals: u32,
     /// Element segments. Default 100,000.
@@ -53,6 +55,7 @@ impl ModuleLimits {
         function_size: 7_654_321,
         tables: 100_000,
         memories: 100,
+        tags: 1_000_000,
         globals: 1_000_000,
         element_segments: 100_000,
         data_segments: 100_000,

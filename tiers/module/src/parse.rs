@@ -112,6 +112,8 @@ impl<'c> Loader<'c> {
             table_inits: Vec::new(),
             memories: Vec::new(),
             imported_memories: 0,
+            tags: Vec::new(),
+            imported_tags: 0,
             globals: Vec::new(),
             global_inits: Vec::new(),
             elements: Vec::new(),
@@ -150,6 +152,7 @@ impl<'c> Loader<'c> {
             Payload::FunctionSection(section) => self.functions(section),
             Payload::TableSection(section) => self.tables(section),
             Payload::MemorySection(section) => self.memories(section),
+            Payload::TagSection(section) => self.tags(section),
             Payload::GlobalSection(section) => self.globals(section),
             Payload::ExportSection(section) => self.exports(section),
             Payload::StartSection { func, range } => {
@@ -177,7 +180,7 @@ impl<'c> Loader<'c> {
                 self.custom(&section);
                 Ok(())
             }
-            // Versions, tags, unknown sections and the end hold nothing for the module's information.
+            // Versions, unknown sections and the end hold nothing for the module's information.
             other => Ok(self.validator.payload(&other).map(|_| ())?),
         }
     }

@@ -22,7 +22,7 @@ macro_rules! proposals {
             /// The proposals that the engine supports; each can be switched off in [`Proposals`].
             pub const SUPPORTED: &[Proposal] = &[$(Proposal::$name),*];
             /// The supported proposals that are forbidden until the embedder allows them: no version of the standard has them.
-            pub const OFF_AT_FIRST: &[Proposal] = &[Proposal::WideArithmetic, Proposal::CustomPageSizes];
+            pub const OFF_AT_FIRST: &[Proposal] = &[Proposal::WideArithmetic, Proposal::CustomPageSizes, Proposal::LegacyExceptions];
             /// The proposals that are recognised and refused.
             pub const REFUSED: &[Proposal] = &[$(Proposal::$rname),*];
 
@@ -97,12 +97,12 @@ proposals! {
         CustomPageSizes, "custom page sizes", wasm_custom_page_sizes, custom_page_sizes, CUSTOM_PAGE_SIZES;
         /// Shared memories and atomic operators.
         Threads, "threads", wasm_threads, threads, THREADS;
+        /// Tags, `throw` and `try_table`.
+        Exceptions, "exception handling", wasm_exceptions, exceptions, EXCEPTIONS;
+        /// `try` and `catch`, which `try_table` replaces. Forbidden at first.
+        LegacyExceptions, "legacy exception handling", wasm_legacy_exceptions, legacy_exceptions, LEGACY_EXCEPTIONS;
     }
     refused {
-        /// Tags, `throw` and `try_table`.
-        Exceptions, "exception handling", EXCEPTIONS;
-        /// `try` and `catch`.
-        LegacyExceptions, "legacy exception handling", LEGACY_EXCEPTIONS;
         /// Structures, arrays, recursive types.
         Gc, "GC", GC;
         /// Continuations.

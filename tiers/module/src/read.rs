@@ -10,13 +10,13 @@ use crate::registry::ModuleTypes;
 use crate::{
     ConstExpr, ConstOp, DataMode, DataSegment, ElementItems, ElementMode, ElementSegment, EntityIndex,
     EntityType, FuncIdx, FuncType, GlobalIdx, GlobalType, HeapType, MemoryIdx, MemoryType, ModuleError,
-    RefType, TableIdx, TableInit, TableType, TypeIdx, ValType,
+    RefType, TableIdx, TableInit, TableType, TagIdx, TypeIdx, ValType,
 };
 use wasmparser::{
     AbstractHeapType, CompositeInnerType, CustomSectionReader, DataKind, DataSectionReader, ElementKind,
     ElementSectionReader, ExportSectionReader, ExternalKind, FunctionSectionReader, GlobalSectionReader,
-    ImportSectionReader, MemorySectionReader, Operator, SectionLimited, TableSectionReader, TypeRef,
-    TypeSectionReader, UnpackedIndex,
+    ImportSectionReader, MemorySectionReader, Operator, SectionLimited, TableSectionReader, TagSectionReader,
+    TypeRef, TypeSectionReader, UnpackedIndex,
 };
 
 impl Loader<'_> {
@@ -73,7 +73,13 @@ impl Loader<'_> {
                     info.globals.push(ty);
                     EntityType::Global(ty)
                 }
-                TypeRef::Tag(_) | TypeRef::FuncExact(_) => return Err(unexpected("import", at)),
+                TypeRef::Tag(ty) => {
+                    let ty = TypeIdx::new(ty.func_type_idx);
+                    info.tags.push(ty);
+                    info.imported_tags += 1;
+                    EntityType::Tag(info.type_id(ty))
+                }
+                TypeRef::FuncExact(_) => return Err(unexpected("import", at)),
             };
             info.imports.push(Import { module: import.module.into(), name: import.name.into(), ty });
         }
@@ -81,6 +87,7 @@ impl Loader<'_> {
         self.check_limit("functions", info.imported_funcs, limits.functions, at)?;
         self.check_limit("tables", narrow(info.tables.len()), limits.tables, at)?;
         self.check_limit("memories", info.imported_memories, limits.memories, at)?;
+        self.check_limit("tags", info.imported_tags, limits.tags, at)?;
         self.check_limit("globals", narrow(info.globals.len()), limits.globals, at)
     }
 
@@ -123,6 +130,17 @@ impl Loader<'_> {
         Ok(())
     }
 
+    pub(crate) fn tags(&mut self, section: TagSectionReader<'_>) -> Result<(), Fault> {
+        let count = self.info.imported_tags.saturating_add(section.count());
+        self.check_limit("tags", count, self.config.limits.tags, section.range().start)?;
+        self.validator.tag_section(&section)?;
+        self.info.tags.reserve(section.count() as usize);
+        for tag in section {
+            self.info.tags.push(TypeIdx::new(tag?.func_type_idx));
+        }
+        Ok(())
+    }
+
     pub(crate) fn globals(&mut self, section: GlobalSectionReader<'_>) -> Result<(), Fault> {
         let count = narrow(self.info.globals.len()).saturating_add(section.count());
         self.check_limit("globals", count, self.config.limits.globals, section.range().start)?;
@@ -153,7 +171,8 @@ impl Loader<'_> {
                 ExternalKind::Table => EntityIndex::Table(TableIdx::new(export.index)),
                 ExternalKind::Memory => EntityIndex::Memory(MemoryIdx::new(export.index)),
                 ExternalKind::Global => EntityIndex::Global(GlobalIdx::new(export.index)),
-                ExternalKind::Tag | ExternalKind::FuncExact => return Err(unexpected("export", at)),
+                ExternalKind::Tag => EntityIndex::Tag(TagIdx::new(export.index)),
+                ExternalKind::FuncExact => return Err(unexpected("export", at)),
             };
             info.exports.push(export.name, index);
         }
@@ -256,6 +275,8 @@ fn heap_type(types: &ModuleTypes, ty: wasmparser::HeapType, at: u64) -> Result<H
             AbstractHeapType::Extern => Some(HeapType::Extern),
             AbstractHeapType::NoFunc => Some(HeapType::NoFunc),
             AbstractHeapType::NoExtern => Some(HeapType::NoExtern),
+            AbstractHeapType::Exn => Some(HeapType::Exn),
+            AbstractHeapType::NoExn => Some(HeapType::NoExn),
             _ => None,
         },
         wasmparser::HeapType::Concrete(UnpackedIndex::Module(index)) => {

@@ -32,6 +32,8 @@ impl ValType {
     pub const FUNCREF: ValType = ValType::Ref(RefType::FUNCREF);
     /// `(ref null extern)`.
     pub const EXTERNREF: ValType = ValType::Ref(RefType::EXTERNREF);
+    /// `(ref null exn)`.
+    pub const EXNREF: ValType = ValType::Ref(RefType::EXNREF);
 
     /// Slots of 8 bytes that a value takes where generated code keeps it.
     pub const fn slots(self) -> usize {
@@ -111,6 +113,8 @@ impl RefType {
     pub const FUNCREF: RefType = RefType { nullable: true, heap: HeapType::Func };
     /// `(ref null extern)`.
     pub const EXTERNREF: RefType = RefType { nullable: true, heap: HeapType::Extern };
+    /// `(ref null exn)`.
+    pub const EXNREF: RefType = RefType { nullable: true, heap: HeapType::Exn };
 
     /// A reference type.
     pub const fn new(nullable: bool, heap: HeapType) -> RefType {
@@ -122,9 +126,14 @@ impl RefType {
         (expected.nullable || !self.nullable) && self.heap.matches(expected.heap)
     }
 
-    /// Whether its references are functions (or null) and not external references.
+    /// Whether its references are functions (or null).
     pub fn is_func(self) -> bool {
         self.heap.matches(HeapType::Func)
+    }
+
+    /// Whether its references are exceptions (or null).
+    pub fn is_exn(self) -> bool {
+        self.heap.matches(HeapType::Exn)
     }
 }
 
@@ -146,6 +155,10 @@ pub enum HeapType {
     NoFunc,
     /// Nothing of the host: only null.
     NoExtern,
+    /// Any exception.
+    Exn,
+    /// No exception: only null.
+    NoExn,
     /// A function of this type.
     Concrete(TypeId),
 }
@@ -157,6 +170,7 @@ impl HeapType {
             (HeapType::Concrete(_) | HeapType::NoFunc, HeapType::Func) => true,
             (HeapType::NoFunc, HeapType::Concrete(_)) => true,
             (HeapType::NoExtern, HeapType::Extern) => true,
+            (HeapType::NoExn, HeapType::Exn) => true,
             (actual, expected) => actual == expected,
         }
     }
@@ -166,6 +180,7 @@ impl HeapType {
         match self {
             HeapType::Func | HeapType::NoFunc | HeapType::Concrete(_) => HeapType::Func,
             HeapType::Extern | HeapType::NoExtern => HeapType::Extern,
+            HeapType::Exn | HeapType::NoExn => HeapType::Exn,
         }
     }
 }
@@ -177,6 +192,8 @@ impl fmt::Display for HeapType {
             HeapType::Extern => f.write_str("extern"),
             HeapType::NoFunc => f.write_str("nofunc"),
             HeapType::NoExtern => f.write_str("noextern"),
+            HeapType::Exn => f.write_str("exn"),
+            HeapType::NoExn => f.write_str("noexn"),
             HeapType::Concrete(id) => write!(f, "$type{id}"),
         }
     }

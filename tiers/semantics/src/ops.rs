@@ -159,6 +159,7 @@ const fn weight_of(kind: Kind, name: &str) -> u8 {
     match kind {
         Kind::Control => match name.as_bytes() {
             b"block" | b"loop" | b"end" | b"else" | b"nop" | b"drop" => 0,
+            b"try_table" | b"try" | b"catch" | b"catch_all" | b"delegate" => 0,
             _ => 1,
         },
         _ => 1,

@@ -517,6 +517,14 @@ macro_rules! for_each_row {
             control ReturnCall "return_call" [] [];
             control ReturnCallIndirect "return_call_indirect" [] [];
             control ReturnCallRef "return_call_ref" [] [];
+            control TryTable "try_table" [] [];
+            control Throw "throw" [] [];
+            control ThrowRef "throw_ref" [] [];
+            control Try "try" [] [];
+            control Catch "catch" [] [];
+            control CatchAll "catch_all" [] [];
+            control Delegate "delegate" [] [];
+            control Rethrow "rethrow" [] [];
             control Drop "drop" [] [];
             control Select "select" [] [];
             control TypedSelect "select" [] [];

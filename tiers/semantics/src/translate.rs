@@ -6,7 +6,7 @@
 
 use crate::ops::{Kind, Op, Ty};
 use crescendo_abi::Builtin;
-use wasmparser::{BlockType, BrTable, MemArg, MemArgTarget, Operator};
+use wasmparser::{BlockType, BrTable, MemArg, MemArgTarget, Operator, TryTable};
 
 /// What opened a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub enum FrameKind {
     If,
     /// `if`, behind its `else`.
     Else,
+    /// `try_table`
+    TryTable,
+    /// `try`, before its first `catch`.
+    Try,
+    /// `try`, behind a `catch` or `catch_all`.
+    Catch,
 }
 
 /// Whether the code that is translated can be reached, and what of it is skipped otherwise.
@@ -47,15 +53,27 @@ impl Reach {
         *self = Reach { reachable, dead_blocks: 0 };
     }
 
-    /// Whether an operator has no effect because nothing comes to it. `else` and `end` of blocks that are open have one.
+    /// Whether an operator has no effect because nothing comes to it. `else`, `catch` and `end` of blocks that are open have one.
     fn skips(&mut self, operator: &Operator<'_>) -> bool {
         if self.reachable {
             return false;
         }
         match operator {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.dead_blocks += 1,
-            Operator::Else | Operator::End if self.dead_blocks == 0 => return false,
-            Operator::End => self.dead_blocks -= 1,
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. }
+            | Operator::Try { .. } => self.dead_blocks += 1,
+            Operator::Else
+            | Operator::End
+            | Operator::Catch { .. }
+            | Operator::CatchAll
+            | Operator::Delegate { .. }
+                if self.dead_blocks == 0 =>
+            {
+                return false;
+            }
+            Operator::End | Operator::Delegate { .. } => self.dead_blocks -= 1,
             _ => {}
         }
         true
@@ -67,7 +85,7 @@ impl Reach {
             falls_through: self.reachable,
             skipped: kind == FrameKind::If,
             branched: branched && kind != FrameKind::Loop,
-            sides: kind == FrameKind::Else,
+            sides: matches!(kind, FrameKind::Else | FrameKind::Catch),
         }
     }
 }
@@ -87,7 +105,7 @@ pub struct Join {
     pub skipped: bool,
     /// By a branch to the block's label, which then stands behind it.
     pub branched: bool,
-    /// Whether the block is an `if` with both its sides.
+    /// Whether the block has sides: an `if` with an `else`, a `try` with a `catch`.
     sides: bool,
 }
 
@@ -101,6 +119,44 @@ impl Join {
     pub fn starts_run(&self) -> bool {
         self.is_reachable() && (self.skipped || self.branched || self.sides)
     }
+}
+
+/// A clause of a `try_table`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchClause {
+    /// The tag whose exceptions it takes; `None` for all.
+    pub tag: Option<u32>,
+    /// Whether a reference to the exception follows what the exception carries.
+    pub with_ref: bool,
+    /// Where it branches, from outside of the `try_table`.
+    pub label: u32,
+}
+
+impl From<wasmparser::Catch> for CatchClause {
+    fn from(catch: wasmparser::Catch) -> CatchClause {
+        use wasmparser::Catch;
+        let clause = |tag, with_ref, label| CatchClause { tag, with_ref, label };
+        match catch {
+            Catch::One { tag, label } => clause(Some(tag), false, label),
+            Catch::OneRef { tag, label } => clause(Some(tag), true, label),
+            Catch::All { label } => clause(None, false, label),
+            Catch::AllRef { label } => clause(None, true, label),
+        }
+    }
+}
+
+/// Whether a function has a `rethrow`. Then the code of its `catch`es has, below what the exception carries, an operand that
+/// wasm does not see: a reference to the exception. All tiers must agree on it, since frames move between them.
+///
+/// # Errors
+/// When the body is malformed.
+pub fn rethrows(body: &wasmparser::FunctionBody<'_>) -> Result<bool, wasmparser::Error> {
+    for operator in body.get_operators_reader()? {
+        if let Operator::Rethrow { .. } = operator? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What a translation step answers.
@@ -192,6 +248,20 @@ pub trait Control: Tier {
     fn return_(&mut self) -> Step<Self>;
 }
 
+/// Exceptions. Where one is caught, control comes by a branch to the clause's label, which a `try_table` branches to by being
+/// there; the code of a `catch` starts a run of fuel.
+#[allow(missing_docs, reason = "methods without a text of their own are the operators of their names")]
+pub trait Exceptions: Tier {
+    fn try_table(&mut self, table: &TryTable) -> Step<Self>;
+    fn throw(&mut self, tag: u32) -> Step<Self>;
+    fn throw_ref(&mut self) -> Step<Self>;
+    fn try_(&mut self, ty: BlockType) -> Step<Self>;
+    /// `catch`, and `catch_all` without a tag.
+    fn catch(&mut self, tag: Option<u32>) -> Step<Self>;
+    fn delegate(&mut self, depth: u32) -> Step<Self>;
+    fn rethrow(&mut self, depth: u32) -> Step<Self>;
+}
+
 /// Calls; tail calls are those with `tail`.
 pub trait Calls: Tier {
     /// `call` and `return_call`.
@@ -211,9 +281,9 @@ pub trait Calls: Tier {
 }
 
 /// A tier that translates every operator.
-pub trait Translate: Values + Variables + Memories + Control + Calls {}
+pub trait Translate: Values + Variables + Memories + Control + Exceptions + Calls {}
 
-impl<T: Values + Variables + Memories + Control + Calls> Translate for T {}
+impl<T: Values + Variables + Memories + Control + Exceptions + Calls> Translate for T {}
 
 /// Translates one operator.
 ///
@@ -274,6 +344,21 @@ fn control<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
         }
         Operator::CallRef { type_index } => tier.call_ref(type_index, false),
         Operator::ReturnCallRef { type_index } => tier.call_ref(type_index, true),
+        _ => exception(tier, operator),
+    }
+}
+
+/// Operators that throw and catch.
+fn exception<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
+    match *operator {
+        Operator::TryTable { ref try_table } => tier.try_table(try_table),
+        Operator::Throw { tag_index } => tier.throw(tag_index),
+        Operator::ThrowRef => tier.throw_ref(),
+        Operator::Try { blockty } => tier.try_(blockty),
+        Operator::Catch { tag_index } => tier.catch(Some(tag_index)),
+        Operator::CatchAll => tier.catch(None),
+        Operator::Delegate { relative_depth } => tier.delegate(relative_depth),
+        Operator::Rethrow { relative_depth } => tier.rethrow(relative_depth),
         _ => variable(tier, operator),
     }
 }

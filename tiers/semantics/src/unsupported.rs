@@ -17,15 +17,12 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         "ExternConvert",
         "RefGet",
     ];
-    const EXCEPTIONS: &[&str] = &["Try", "Catch", "Throw", "Rethrow", "Delegate"];
     const STACK_SWITCHING: &[&str] = &["Cont", "Suspend", "Resume", "Switch"];
     let starts = |list: &[&str]| list.iter().any(|prefix| operator.starts_with(prefix));
     if operator.contains("Atomic") || operator == "Pause" {
         Some("shared-everything threads")
     } else if starts(GC) {
         Some("garbage collection")
-    } else if starts(EXCEPTIONS) {
-        Some("exceptions")
     } else if starts(STACK_SWITCHING) {
         Some("stack switching")
     } else if operator == "TypedSelectMulti" {

@@ -31,7 +31,7 @@ pub use clock::{monotonic_nanoseconds, thread_id};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::missing_cpu_feature;
-pub use native_stack::{StackBounds, native_stack_bounds};
+pub use native_stack::{StackBounds, native_stack_bounds, scan_native_stack};
 pub use pages::page_size;
 pub(crate) use pages::{Access, Mapping};
 pub use signals::install_trap_handlers;

@@ -1,6 +1,7 @@
 //! Where the calling thread's native stack begins and ends.
 //!
 //! Whoever enters wasm compares the stack pointer with the lower bound, so that a recursion through the host ends in a trap.
+//! Whoever looks for references that native code holds reads the words in use.
 
 use super::pages::{page_size, succeed};
 use std::cell::Cell;
@@ -50,6 +51,87 @@ pub fn native_stack_bounds() -> io::Result<StackBounds> {
     let bounds = ask()?;
     BOUNDS.set(Some(bounds));
     Ok(bounds)
+}
+
+/// Visits every word of the native stack from the caller's frame up to the address `high`, and the registers that calls preserve.
+/// Answers whether it could: not if the calling code runs on another stack than the one that `high` is on.
+///
+/// # Safety
+///
+/// `high` lies on the stack of calls that led here, in the frame of a function that has not returned.
+pub unsafe fn scan_native_stack(high: usize, visit: &mut dyn FnMut(u64)) -> bool {
+    let registers = preserved_registers();
+    let low = registers.as_ptr().addr();
+    let is_own = |address: usize| match native_stack_bounds() {
+        Ok(bounds) => (bounds.low..bounds.high).contains(&address),
+        Err(_) => false,
+    };
+    if low >= high || high - low > UNLIMITED_CAP || is_own(low) != is_own(high) {
+        return false;
+    }
+    for register in registers {
+        visit(register);
+    }
+    let mut at = low;
+    while at < high {
+        // SAFETY: the address is aligned and lies in frames of functions that have not returned (the caller's promise).
+        visit(unsafe { word_at(at) });
+        at += size_of::<u64>();
+    }
+    true
+}
+
+/// What registers hold that calls preserve. Only native code keeps references there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn preserved_registers() -> [u64; 6] {
+    let mut registers = [0; 6];
+    // SAFETY: six words are written to where there are six.
+    unsafe {
+        std::arch::asm!(
+            "mov [{0}], rbx",
+            "mov [{0} + 8], rbp",
+            "mov [{0} + 16], r12",
+            "mov [{0} + 24], r13",
+            "mov [{0} + 32], r14",
+            "mov [{0} + 40], r15",
+            in(reg) registers.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    registers
+}
+
+/// There is no native code.
+#[cfg(not(target_arch = "x86_64"))]
+fn preserved_registers() -> [u64; 1] {
+    [0]
+}
+
+/// A word of any frame, whoever owns it: tools that watch accesses to variables see none.
+///
+/// # Safety
+///
+/// The address is aligned and can be read.
+#[cfg(target_arch = "x86_64")]
+unsafe fn word_at(address: usize) -> u64 {
+    let word;
+    // SAFETY: the caller's promise.
+    unsafe {
+        std::arch::asm!("mov {}, [{}]", out(reg) word, in(reg) address, options(nostack, readonly, preserves_flags));
+    }
+    word
+}
+
+/// A word of any frame.
+///
+/// # Safety
+///
+/// The address is aligned and can be read.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn word_at(address: usize) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::with_exposed_provenance::<u64>(address).read_volatile() }
 }
 
 #[cold]
@@ -132,6 +214,17 @@ fn check(code: libc::c_int) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn a_scan_finds_what_a_caller_holds() {
+        let held = std::hint::black_box([0x5ca7_7e57_u64, 1]);
+        let (mut found, high) = (false, held.as_ptr().wrapping_add(2).addr());
+        // SAFETY: the place is in this frame.
+        assert!(unsafe { scan_native_stack(high, &mut |word| found |= word == held[0]) });
+        assert!(found);
+        // SAFETY: nothing is read.
+        assert!(!unsafe { scan_native_stack(8, &mut |_| {}) });
+    }
 
     #[test]
     fn the_main_stack_is_found_without_proc() {

@@ -67,7 +67,7 @@ impl<'a> Function<'a, '_> {
     }
 
     /// Writes hot locals to their slots: the callee uses the registers.
-    fn spill_hot_locals(&mut self) -> Step {
+    pub(crate) fn spill_hot_locals(&mut self) -> Step {
         for index in self.hot_locals.clone() {
             let local = *self.local(index);
             if local.assigned {
@@ -78,7 +78,7 @@ impl<'a> Function<'a, '_> {
         Ok(())
     }
 
-    fn reload_hot_locals(&mut self) -> Step {
+    pub(crate) fn reload_hot_locals(&mut self) -> Step {
         for index in self.hot_locals.clone() {
             self.load_hot_local(index, Source::Slot(self.local(index).slot))?;
         }

@@ -54,7 +54,7 @@ impl<'b> Function<'_, 'b> {
         }
     }
 
-    fn push_frame(
+    pub(crate) fn push_frame(
         &mut self,
         kind: FrameKind,
         params: &'b [Ty],
@@ -65,13 +65,25 @@ impl<'b> Function<'_, 'b> {
         let height = (self.height().checked_sub(params.len()))
             .ok_or_else(|| self.impossible("a block's params are not on the stack"))?;
         let branch_label = label;
-        let frame =
-            ControlFrame { kind, height, params, results, label, branch_label, else_label, branched: false };
+        let handler = self.frames.last().and_then(|frame| frame.handler);
+        let branched = false;
+        let frame = ControlFrame {
+            kind,
+            height,
+            params,
+            results,
+            label,
+            branch_label,
+            else_label,
+            handler,
+            own_try: None,
+            branched,
+        };
         self.frames.push(frame);
         Ok(())
     }
 
-    fn block_type(&self, ty: BlockType) -> Result<(&'b [Ty], &'b [Ty]), Stop> {
+    pub(crate) fn block_type(&self, ty: BlockType) -> Result<(&'b [Ty], &'b [Ty]), Stop> {
         let list = |types: &[crescendo_module::ValType]| -> Result<&'b [Ty], Stop> {
             let mut list = bumpalo::collections::Vec::with_capacity_in(types.len(), self.bump);
             for ty in types {
@@ -103,7 +115,7 @@ impl<'b> Function<'_, 'b> {
     }
 
     /// The label of a branch of this depth, which is now branched to.
-    fn branch_label(&mut self, depth: u32) -> Result<Label, Stop> {
+    pub(crate) fn branch_label(&mut self, depth: u32) -> Result<Label, Stop> {
         let frame = *self.frame(depth)?;
         let index = self.frames.len() - 1 - depth as usize;
         self.frames[index].branched = true;
@@ -114,7 +126,7 @@ impl<'b> Function<'_, 'b> {
     }
 
     /// The values that a branch to a frame carries.
-    fn branch_types(frame: &ControlFrame<'b>) -> &'b [Ty] {
+    pub(crate) fn branch_types(frame: &ControlFrame<'b>) -> &'b [Ty] {
         if frame.kind == FrameKind::Loop { frame.params } else { frame.results }
     }
 
@@ -157,7 +169,7 @@ impl<'b> Function<'_, 'b> {
     }
 
     /// Brings the values that a branch carries to where its target expects them. They stay on the stack.
-    fn carry(&mut self, types: &[Ty], height: usize) -> Step {
+    pub(crate) fn carry(&mut self, types: &[Ty], height: usize) -> Step {
         let first = self.height() - types.len();
         let mut target = self.temp(height);
         for (i, ty) in types.iter().enumerate() {
@@ -333,8 +345,16 @@ impl Control for Function<'_, '_> {
             return Ok(());
         }
         if self.reach.is_reachable() {
-            self.flush()?;
+            if frame.kind == FrameKind::Catch {
+                // There may be an operand below that wasm does not see.
+                self.carry(frame.results, frame.height)?;
+            } else {
+                self.flush()?;
+            }
             self.end_region()?;
+        }
+        if matches!(frame.kind, FrameKind::Try | FrameKind::TryTable) {
+            self.close_try(&frame);
         }
         let join = self.reach.join(frame.kind, frame.branched);
         if join.skipped {

@@ -274,13 +274,14 @@ impl Function<'_, '_> {
     }
 
     /// Fills in what was not known before the end: the frame's size, fuel, the addresses of cells.
-    pub(crate) fn link(self) -> Result<Bytecode, Stop> {
+    pub(crate) fn link(mut self) -> Result<Bytecode, Stop> {
         let frame_bytes = self.slot_bytes(self.max_slots)?;
         if self.buffers.code.len() > self.code_limit {
             return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
         }
         let loops = self.loop_table();
         let counters = self.new_counters(loops.len());
+        let (tries, clauses) = self.try_tables();
         let buffers = self.buffers;
         let cells = Cells::new(buffers.code.len());
         let base = cells.start().addr() as u64;
@@ -316,6 +317,8 @@ impl Function<'_, '_> {
             counters,
             counted_entry: self.counted_entry,
             loops,
+            tries,
+            clauses,
         })
     }
 

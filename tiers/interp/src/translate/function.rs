@@ -4,9 +4,10 @@
 //! slot* is the temp at its height. At labels every entry is in its canonical slot.
 
 use super::census::Census;
+use super::exceptions::PendingClause;
 use super::region::{Home, Inst, Region, Source, ValueId};
 use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
-use crate::bytecode::{Bytecode, MapWriter};
+use crate::bytecode::{Bytecode, MapWriter, TryRange};
 use crate::micro::{MicroOp, Root};
 use bumpalo::Bump;
 use crescendo_abi::frame::RECORD_SLOTS;
@@ -56,6 +57,10 @@ pub(crate) struct ControlFrame<'b> {
     /// Where branches go that reach a loop's header and are counted; elsewhere `label`.
     pub(crate) branch_label: Label,
     pub(crate) else_label: Label,
+    /// The `try` whose clauses are asked first inside.
+    pub(crate) handler: Option<u32>,
+    /// The `try` that the block is.
+    pub(crate) own_try: Option<u32>,
     /// Whether anything branches to the label.
     pub(crate) branched: bool,
 }
@@ -94,6 +99,8 @@ pub(crate) struct Buffers {
     /// Places of counters' addresses in the code, and the counters.
     pub(crate) counter_fixes: Vec<(u32, u32)>,
     pub(crate) loops: Vec<CountedLoop>,
+    pub(crate) tries: Vec<TryRange>,
+    pub(crate) clauses: Vec<PendingClause>,
     /// Entries with their types and canonical slots.
     stack: Vec<(Entry, Ty, u32)>,
     locals: Vec<Local>,
@@ -123,6 +130,8 @@ pub(crate) struct Function<'a, 'b> {
     pub(crate) max_slots: u32,
     pub(crate) reach: Reach,
     pub(crate) loop_depth: u32,
+    /// Whether the function has a `rethrow`, once somebody has asked.
+    pub(crate) rethrows: Option<bool>,
     /// Offset of the entry cell that counts.
     pub(crate) counted_entry: Option<u32>,
     /// The innermost open loop, by its index.
@@ -172,6 +181,8 @@ impl<'a, 'b> Function<'a, 'b> {
         buffers.fuel_runs.clear();
         buffers.counter_fixes.clear();
         buffers.loops.clear();
+        buffers.tries.clear();
+        buffers.clauses.clear();
         buffers.stack.clear();
         buffers.locals.clear();
         buffers.map.restart(range.start as u32);
@@ -194,6 +205,7 @@ impl<'a, 'b> Function<'a, 'b> {
             max_slots: 0,
             reach: Reach::new(),
             loop_depth: 0,
+            rethrows: None,
             counted_entry: None,
             current_loop: None,
             offset: range.start as u32,
@@ -245,6 +257,7 @@ impl<'a, 'b> Function<'a, 'b> {
                 return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
             }
         }
+        self.write_landings()?;
         self.write_counters()?;
         self.link()
     }

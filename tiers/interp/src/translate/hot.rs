@@ -30,7 +30,11 @@ impl Function<'_, '_> {
                     loops += 1;
                     weight = weight_at(depth);
                 }
-                Operator::Block { .. } | Operator::If { .. } => blocks.push(false),
+                Operator::Block { .. }
+                | Operator::If { .. }
+                | Operator::TryTable { .. }
+                | Operator::Try { .. } => blocks.push(false),
+                Operator::Delegate { .. } => drop(blocks.pop()),
                 Operator::End if blocks.pop() == Some(true) => {
                     depth -= 1;
                     weight = weight_at(depth);

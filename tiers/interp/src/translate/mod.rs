@@ -1,7 +1,7 @@
 //! Wasm to bytecode, one function at a time, on its first call.
 //!
 //! One pass over the operators and a short link step. `operators.rs` turns each operator into micro-operators,
-//! `control.rs` and `calls.rs` those of control, `region.rs` keeps them until a label, `emit.rs` finds their handlers and
+//! `control.rs`, `exceptions.rs` and `calls.rs` those of control, `region.rs` keeps them until a label, `emit.rs` finds their handlers and
 //! writes cells, `hot.rs` chooses the locals that stay in registers (for which it reads the operators once more, and only
 //! of functions with loops).
 //!
@@ -12,6 +12,7 @@ mod census;
 mod control;
 mod counters;
 mod emit;
+mod exceptions;
 mod function;
 mod hot;
 mod operators;

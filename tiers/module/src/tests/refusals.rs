@@ -20,13 +20,6 @@ fn refused(bytes: &[u8], config: &ModuleConfig, proposal: Proposal, what: &str) 
 fn proposals_that_are_not_supported_are_refused_by_name() {
     use Proposal::*;
     let cases: &[(Proposal, &str)] = &[
-        (Exceptions, "(tag)"),
-        (Exceptions, r#"(import "" "" (tag))"#),
-        (Exceptions, "(func (param exnref))"),
-        (Exceptions, "(global exnref (ref.null exn))"),
-        (Exceptions, "(func try_table end)"),
-        (Exceptions, "(func unreachable throw_ref)"),
-        (LegacyExceptions, "(func try catch_all end)"),
         (Gc, "(type (struct))"),
         (Gc, "(type (array i8))"),
         (Gc, "(type (sub (func)))"),
@@ -126,6 +119,13 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (Threads, r#"(import "" "" (memory 1 1 shared))"#),
         (Threads, "(func atomic.fence)"),
         (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
+        (Exceptions, "(tag)"),
+        (Exceptions, r#"(import "" "" (tag))"#),
+        (Exceptions, "(func (param exnref))"),
+        (Exceptions, "(global exnref (ref.null exn))"),
+        (Exceptions, "(func try_table end)"),
+        (Exceptions, "(func unreachable throw_ref)"),
+        (LegacyExceptions, "(func try catch_all end)"),
     ];
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
