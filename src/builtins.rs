@@ -545,7 +545,9 @@ impl Call {
         // SAFETY: the context is alive (`Call`).
         let store = unsafe { (*self.context).store };
         // SAFETY: the store is alive, and only this thread uses its fields.
-        let (epoch, deadline) = unsafe { ((*store).epoch, (*store).epoch_deadline) };
+        let epoch = unsafe { (*store).epoch };
+        // SAFETY: as above.
+        let deadline = unsafe { (*store).epoch_deadline };
         // SAFETY: the engine, which has the epoch, lives as long as its stores.
         unsafe { &*epoch }.load(Ordering::Relaxed) >= deadline
     }

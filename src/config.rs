@@ -34,6 +34,7 @@ pub struct Config {
     pub(crate) signals_based_traps: bool,
     pub(crate) memory_reservation: bool,
     pub(crate) shared_memory: bool,
+    pub(crate) branch_hinting: bool,
     pub(crate) fusion: bool,
     pub(crate) epoch_interruption: bool,
     pub(crate) tiering: Tiering,
@@ -60,6 +61,7 @@ impl Config {
             signals_based_traps: true,
             memory_reservation: true,
             shared_memory: true,
+            branch_hinting: false,
             fusion: true,
             epoch_interruption: false,
             tiering: Tiering::default(),
@@ -131,6 +133,13 @@ impl Config {
     /// with shared memories still validate, if [`Config::wasm_threads`] is on, and cannot be instantiated.
     pub fn shared_memory(&mut self, enable: bool) -> &mut Config {
         self.shared_memory = enable;
+        self
+    }
+
+    /// Whether compiled code is laid out by the hints of the custom section `metadata.code.branch_hint` (the branch hinting
+    /// proposal). Off by default, as in wasmtime. Hints never change what a guest does.
+    pub fn wasm_branch_hinting(&mut self, enable: bool) -> &mut Config {
+        self.branch_hinting = enable;
         self
     }
 

@@ -34,13 +34,14 @@
 //! | call a guest | [`TypedFunc`], [`Func::call`] |
 //! | reach into a guest | [`Memory`], [`Table`], [`Global`] |
 //! | throw and look into exceptions | [`Tag`], [`ExnRef`], [`ThrownException`], [`Store::throw`] |
+//! | let guests of several threads share a memory | [`SharedMemory`] |
 //! | find out why a call failed | [`Error`], [`Trap`], [`WasmBacktrace`] |
 //!
 //! # Handles
 //!
 //! [`Func`], [`Memory`], [`Table`], [`Global`] and [`Instance`] are `Copy` names of objects that a store owns until it is
 //! dropped. A handle works with its own store only. With another store, functions that return a [`Result`] return an
-//! error and all others panic; their pages say so.
+//! error and all others panic; their pages say so. A [`SharedMemory`] belongs to no store.
 
 mod backtrace;
 mod builtins;
@@ -74,7 +75,7 @@ pub use config::Config;
 pub use crescendo_abi::TrapCode;
 pub use crescendo_module::{
     ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
-    ModuleErrorKind, ModuleLimits, Proposal, RefType, TableType, TagType, ValType, Validation,
+    ModuleErrorKind, ModuleLimits, Name, Proposal, RefType, TableType, TagType, ValType, Validation,
 };
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, IncompatibleImport, Result, UnknownImport};

@@ -21,6 +21,12 @@ use std::sync::Arc;
 /// Address space of a guarded memory: any 32-bit index plus any 32-bit offset, and the widest access.
 pub(super) const GUARDED_RESERVATION: usize = (4 << 30) + (4 << 30) + (64 << 10);
 
+/// Whether a memory of this type can have a guard: every address that its guest can form can be reserved, and its end is
+/// that of a page of the system.
+pub(crate) fn has_guard(ty: &MemoryType) -> bool {
+    !ty.memory64 && ty.page_size_log2 == 16
+}
+
 /// Bytes that a memory may have at most, whatever maximum its type has: its number of pages fits its index type.
 pub(super) fn most_bytes(ty: &MemoryType) -> usize {
     let bytes =
@@ -109,7 +115,7 @@ impl MemoryRecord {
     }
 
     fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
-        let qualifies = engine.config().guarded_memories() && !ty.memory64 && ty.page_size_log2 == 16;
+        let qualifies = engine.config().guarded_memories() && has_guard(&ty);
         let reserved = if qualifies { Reservation::reserve(GUARDED_RESERVATION).ok() } else { None };
         match reserved {
             Some(reservation) => {

@@ -26,7 +26,7 @@ mod zeroed;
 
 pub(crate) use code_table::CodeTable;
 pub(crate) use host_function::{HostFunction, slot_count};
-pub(crate) use memory::MemoryRecord;
+pub(crate) use memory::{MemoryRecord, has_guard};
 pub(crate) use parking::Tick;
 pub use parking::WaitResult;
 pub(crate) use shared_memory::{SharedRecord, atomic_range};

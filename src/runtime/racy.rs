@@ -20,12 +20,16 @@ pub(crate) unsafe fn copy(target: *mut u8, source: *const u8, len: usize) {
     let alike = (target.addr() ^ source.addr()).is_multiple_of(WORD);
     let step = if alike { WORD } else { 1 };
     let byte = |at: usize| {
-        // SAFETY: inside of both ranges (`at < len`).
-        unsafe { store8(target.wrapping_add(at), load8(source.wrapping_add(at))) }
+        // SAFETY: inside of the source (`at < len`).
+        let value = unsafe { load8(source.wrapping_add(at)) };
+        // SAFETY: inside of the target.
+        unsafe { store8(target.wrapping_add(at), value) }
     };
     let word = |at: usize| {
-        // SAFETY: inside of both ranges (`at + WORD <= len`), and both places are aligned.
-        unsafe { store64(target.wrapping_add(at), load64(source.wrapping_add(at))) }
+        // SAFETY: inside of the source (`at + WORD <= len`), and aligned.
+        let value = unsafe { load64(source.wrapping_add(at)) };
+        // SAFETY: inside of the target, and aligned.
+        unsafe { store64(target.wrapping_add(at), value) }
     };
     // Bytes before the first word, and where the last one ends.
     let head = if alike { target.addr().wrapping_neg() % WORD } else { len }.min(len);

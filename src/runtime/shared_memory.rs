@@ -5,7 +5,7 @@
 //! written atomically, and bytes below it are readable and writable. Nobody ever has a Rust reference to the bytes: guests
 //! race on them.
 
-use super::memory::{GUARDED_RESERVATION, most_bytes};
+use super::memory::{GUARDED_RESERVATION, has_guard, most_bytes};
 use super::parking::{ParkingLot, Tick};
 use super::stop::range;
 use super::{WaitResult, racy};
@@ -24,10 +24,10 @@ use std::time::Duration;
 pub(crate) struct SharedRecord {
     vm: UnsafeCell<VmMemory>,
     ty: MemoryType,
+    /// The entry in the list of ranges where faults of native code are traps. It ends before the reservation does.
+    _range: Option<GuardRange>,
     /// Locked while the memory grows.
     reservation: Mutex<Reservation>,
-    /// The entry in the list of ranges where faults of native code are traps.
-    _range: Option<GuardRange>,
     parked: ParkingLot,
 }
 
@@ -49,7 +49,7 @@ impl SharedRecord {
         if !config.shared_memory {
             return Err(limit!("shared memories are switched off: see `Config::shared_memory`"));
         }
-        let guarded = config.guarded_memories() && !ty.memory64 && ty.page_size_log2 == 16;
+        let guarded = config.guarded_memories() && has_guard(&ty);
         let reserved = if guarded { Reservation::reserve(GUARDED_RESERVATION).ok() } else { None };
         let guarded = reserved.is_some();
         let reservation = match reserved {

@@ -10,6 +10,7 @@ mod instantiation;
 mod limits;
 mod linker;
 mod modules;
+mod proposals;
 mod refused;
 mod setup;
 mod shared;

@@ -25,6 +25,11 @@ const FILES: &[(&str, &str)] = &[
             (func (export "_start") (call $proc_exit (i32.const 7))))"#,
     ),
     (
+        "named.wat",
+        r#"(module (type $y (func)) (memory $m (export "memory") 10 20 (pagesize 1)) (table $t 0 funcref)
+            (global $g i32 (i32.const 0)) (data $d "") (func $f (param $p i32) (block $l)))"#,
+    ),
+    (
         // Copies stdin to stdout.
         "cat.wat",
         r#"(module

@@ -115,6 +115,24 @@ fn inspect_names_and_functions() {
 }
 
 #[test]
+fn inspect_shows_what_has_a_name() {
+    for (args, parts) in [
+        (&["inspect", "named.wat"][..], ["\nnames: 5\n", "  memory 0        m\n", "  global 0        g\n"]),
+        (
+            &["inspect", "--functions", "named.wat"],
+            ["\nnames: 7\n", "  local 0.0       p\n", "  label 0.0       l\n"],
+        ),
+    ] {
+        let (code, stdout, stderr) = output(crescendo(args), "");
+        assert_eq!((code, &*stderr), (Some(0), ""));
+        for part in parts {
+            assert!(stdout.contains(part), "{part:?} in:\n{stdout}");
+        }
+        assert!(stdout.contains("(memory 10 20 (pagesize 1))"), "{stdout}");
+    }
+}
+
+#[test]
 fn disas() {
     for args in [
         &["disas", "math.wat", "divide"][..],

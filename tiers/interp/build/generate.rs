@@ -25,7 +25,7 @@ pub struct Compiled {
     /// Offset, trap code and micro-operator of each instruction that may trap, by offset.
     pub traps: Vec<(u32, TrapCode, u8)>,
     /// Whether the handler may keep its frame: it calls Rust, or it is a tail call, which needs more values at once than
-    /// there are free registers.
+    /// there are free registers, or an atomic operator, whose code may have registers of its own.
     pub framed: bool,
 }
 

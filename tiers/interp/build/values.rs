@@ -33,6 +33,8 @@ impl Handler<'_> {
                 Computed::NOTHING
             }
             MicroOp::Atomic(op, access) => {
+                // On aarch64 Cranelift's loops use fixed registers that a function has to save.
+                self.framed = true;
                 let address = self.source(key.sources[0], access.address(), true);
                 let behind = op.row().params.iter().zip(key.sources).skip(1);
                 let operands: Vec<Value> = behind.map(|(ty, form)| self.source(form, *ty, false)).collect();

@@ -33,6 +33,8 @@ pub struct CompilerOptions {
     pub fuel: bool,
     /// Whether the epoch is compared with the store's deadline.
     pub epochs: bool,
+    /// Whether the module's hints say which sides of branches are out of the way.
+    pub branch_hints: bool,
     /// What the code calls.
     pub support: Support,
 }

@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackS
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
-use crescendo_module::{FuncType, ModuleInfo, TypeId, TypeIdx};
+use crescendo_module::{FuncIdx, FuncType, Hints, ModuleInfo, TypeId, TypeIdx};
 use crescendo_semantics::Ty;
 use crescendo_semantics::lower::clif_type;
 use crescendo_semantics::translate::{FrameKind, Reach, translate};
@@ -114,6 +114,8 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) variant: Variant,
     pub(crate) body: FunctionBody<'a>,
     pub(crate) ty: &'a FuncType,
+    /// The function, and the module's hints if they count.
+    pub(crate) hints: Option<(FuncIdx, &'a Hints)>,
     /// The context, the store and, in the guarded variant, the base of memory 0: constants of a call.
     pub(crate) context: Value,
     pub(crate) store: Value,
@@ -183,6 +185,7 @@ impl<'f, 'a> Translator<'f, 'a> {
             variant: request.variant,
             body,
             ty,
+            hints: options.branch_hints.then(|| (index, info.hints(request.bytes))),
             context: nothing,
             store: nothing,
             memory_base: nothing,

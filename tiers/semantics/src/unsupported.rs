@@ -17,9 +17,11 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         "ExternConvert",
         "RefGet",
     ];
+    // What else than memories has atomic operators there.
+    const SHARED: &[&str] = &["Global", "Table", "Struct", "Array"];
     const STACK_SWITCHING: &[&str] = &["Cont", "Suspend", "Resume", "Switch"];
     let starts = |list: &[&str]| list.iter().any(|prefix| operator.starts_with(prefix));
-    if operator.contains("Atomic") || operator == "Pause" {
+    if operator == "Pause" || operator.contains("Atomic") && starts(SHARED) {
         Some("shared-everything threads")
     } else if starts(GC) {
         Some("garbage collection")

@@ -331,12 +331,12 @@ mod tests {
 
     #[test]
     fn exclusive_loops_may_fault_at_each_access() {
-        // again: ldaxr w0, [x1]; and w3, w0, w4; stlxr w5, w3, [x1]; cbnz w5, again
-        let again = [0x885f_fc20, 0x0a04_0003, 0x8805_fc23, 0x35ff_ffa5, ADVANCE, BR];
+        // again: ldaxr w0, [x1]; and w6, w0, w4; stlxr w5, w6, [x1]; cbnz w5, again
+        let again = [0x885f_fc20, 0x0a04_0006, 0x8805_fc26, 0x35ff_ffa5, ADVANCE, BR];
         assert_eq!(frameless(&again, &[(0, 2), (8, 2)]), Ok(()));
         assert_eq!(frameless(&again, &[(4, 2)]), Err(ProofError::CannotFault { at: 4, code: 2 }));
         // With x2 for the status.
-        let again = [0x885f_fc20, 0x0a04_0003, 0x8802_fc23, 0x35ff_ffa2, BR];
+        let again = [0x885f_fc20, 0x0a04_0006, 0x8802_fc26, 0x35ff_ffa2, BR];
         assert_eq!(frameless(&again, &[(0, 2)]), wrong(0, "x2", Value::Unknown));
     }
 

@@ -165,3 +165,38 @@ fn signatures_that_are_called_are_listed_once() {
     expected.sort_unstable();
     assert_eq!(compiled.signatures, expected);
 }
+
+#[test]
+fn the_unlikely_side_of_a_branch_is_a_cold_block() {
+    let text = |hint: &str| {
+        format!(
+            r#"(module (func (param i32) (result i32) (local $i i32)
+                (loop $l
+                    (block $out
+                        local.get 0
+                        (@metadata.code.branch_hint "{hint}") br_if $out
+                        (local.set $i (i32.add (local.get $i) (i32.const 3))))
+                    local.get $i
+                    (@metadata.code.branch_hint "{hint}") if (local.set 0 (i32.const 1)) else
+                        (local.set 0 (i32.const 2)) end
+                    (br_if $l (i32.lt_u (local.get $i) (i32.const 9))))
+                (local.get $i)))"#
+        )
+    };
+    let clif = |bench: &Bench, hint: &str| {
+        let module = Module::text(&text(hint));
+        let request = module.request(DefinedFuncIdx::new(0), Variant::Guarded, Entry::Call);
+        bench.compiler.clif(&mut Scratch::new(), &request).unwrap()
+    };
+    let cold = |clif: &str| {
+        clif.lines().filter(|line| line.trim_start().starts_with("block") && line.contains(" cold")).count()
+    };
+    let [hinted, unhinted]: [Bench; 2] = Bench::all().try_into().ok().unwrap();
+    for hint in ["\\00", "\\01"] {
+        let found = clif(&hinted, hint);
+        assert_eq!(cold(&found), 2, "{hint}: {found}");
+        // Those that ask for the deadline, at the function's start and in the loop.
+        let plain = clif(&unhinted, hint);
+        assert_eq!(cold(&plain), 2, "{hint}: {plain}");
+    }
+}

@@ -16,8 +16,8 @@ const SUPPORT: Support = Support {
 /// Every kind of compiler: without anything, and with fuel and epochs.
 pub(crate) fn options() -> [CompilerOptions; 2] {
     [
-        CompilerOptions { fuel: false, epochs: false, support: SUPPORT },
-        CompilerOptions { fuel: true, epochs: true, support: SUPPORT },
+        CompilerOptions { fuel: false, epochs: false, branch_hints: true, support: SUPPORT },
+        CompilerOptions { fuel: true, epochs: true, branch_hints: false, support: SUPPORT },
     ]
 }
 
