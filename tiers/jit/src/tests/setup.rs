@@ -31,7 +31,9 @@ pub(crate) struct Module {
 impl Module {
     pub(crate) fn new(bytes: Vec<u8>) -> Module {
         let registry = TypeRegistry::new();
-        let info = crescendo_module::parse(&bytes, &ModuleConfig::default(), &registry).unwrap();
+        let mut config = ModuleConfig::default();
+        config.features.wasm_legacy_exceptions(true);
+        let info = crescendo_module::parse(&bytes, &config, &registry).unwrap();
         let counts = ContextCounts {
             memories: info.memories().len() as u32,
             tables: info.tables().len() as u32,
@@ -155,7 +157,9 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
     let call = name.contains("call");
     match code {
         // Behind calls of routines that do not return stands an instruction that is never reached.
-        TrapCode::UnreachableCodeReached => name == "unreachable",
+        TrapCode::UnreachableCodeReached => {
+            ["unreachable", "throw", "throw_ref", "rethrow", "end", "delegate"].contains(&name)
+        }
         TrapCode::MemoryOutOfBounds => {
             matches!(op.map(|op| op.row().kind), Some(Kind::Load { .. } | Kind::Store { .. }))
         }
