@@ -664,7 +664,8 @@ unsafe fn throw_error(header: *mut StoreHeader, error: Error) -> Result<ExitStat
         Err(again) if again.is::<ThrownException>() => {
             // Its values are pinned now for whoever gets it; the error itself knows where it comes from.
             // SAFETY: as above.
-            unsafe { (*header).pending = pending.or((*header).pending.take()) };
+            let again = unsafe { &mut (*header).pending };
+            *again = pending.or(again.take());
             Err(error)
         }
         Err(other) => Err(other),

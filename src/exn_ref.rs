@@ -80,8 +80,10 @@ impl ExnRef {
         let store = store.as_context();
         let store = store.opaque();
         let (tag, slots) = store.exception(self.to_slot(store.id())?)?;
-        // SAFETY: the exceptions of a store have tags of the store, and slots of their tag's types.
-        let fields = unsafe { fields_of(store, Tag::from_record(store.id(), tag), slots) }?;
+        // SAFETY: the exceptions of a store have tags of the store.
+        let tag = unsafe { Tag::from_record(store.id(), tag) };
+        // SAFETY: the slots of an exception have its tag's types.
+        let fields = unsafe { fields_of(store, tag, slots) }?;
         Ok(fields.into_vec().into_iter())
     }
 

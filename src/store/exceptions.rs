@@ -153,8 +153,7 @@ impl StoreOpaque {
         slots: &[u64],
     ) -> Result<NonZeroU64> {
         if self.exceptions.live() >= self.exceptions.threshold {
-            self.exceptions.mark(slots.iter().copied());
-            self.collect_exceptions();
+            self.collect_exceptions(slots);
         }
         self.exceptions.insert(Exception { tag, slots: slots.into() })
     }
@@ -207,29 +206,19 @@ impl StoreOpaque {
         unsafe { (*self.header.as_ptr()).pending.is_some() }
     }
 
-    /// Frees the exceptions that nobody can refer to any more.
-    pub(crate) fn collect_exceptions(&mut self) {
+    /// Frees the exceptions that nobody can refer to any more, but for those that some slots refer to.
+    #[cold]
+    fn collect_exceptions(&mut self, slots: &[u64]) {
+        let Some(words) = self.native_words() else {
+            // Later, from another place, it may go better.
+            self.exceptions.threshold = self.exceptions.live().saturating_mul(2);
+            return;
+        };
+        self.exceptions.mark(words.into_iter().chain(slots.iter().copied()));
         let header: *mut StoreHeader = self.header.as_ptr();
-        // SAFETY: the header lives as long as the store, and only this thread uses it.
-        let mut transition = unsafe { (*header).vm.transitions };
-        let mut base = 0;
-        while !transition.is_null() {
-            // The outermost crossing lies above everything that wasm uses of the native stack.
-            base = transition.addr();
-            // SAFETY: the chain's links are on the native stack of runs that have not ended.
-            transition = unsafe { (*transition).prev };
-        }
-        if base != 0 {
-            let mut words = Vec::new();
-            // SAFETY: the stack up to the crossing is that of the calls that led here.
-            if !unsafe { crescendo_code::scan_native_stack(base, &mut |word| words.push(word)) } {
-                return;
-            }
-            self.exceptions.mark(words);
-        }
         self.mark_value_stack();
         self.mark_objects();
-        // SAFETY: as above.
+        // SAFETY: the header lives as long as the store, and only this thread uses it.
         let pins = unsafe { &mut (*header).pins };
         self.exceptions.mark(pins.0.get_mut().unwrap_or_else(PoisonError::into_inner).iter().copied());
         // SAFETY: as above.
@@ -241,11 +230,34 @@ impl StoreOpaque {
         self.exceptions.sweep();
     }
 
+    /// The words of the native stack under wasm; `None` if they cannot be read.
+    fn native_words(&self) -> Option<Vec<u64>> {
+        // SAFETY: the header lives as long as the store, and only this thread uses it.
+        let mut transition = unsafe { (*self.header.as_ptr()).vm.transitions };
+        let mut outermost = None;
+        while !transition.is_null() {
+            outermost = Some(transition);
+            // SAFETY: the chain's links are on the native stack of runs that have not ended.
+            transition = unsafe { (*transition).prev };
+        }
+        let mut words = Vec::new();
+        if let Some(outermost) = outermost {
+            // The outermost crossing lies above everything that wasm uses.
+            // SAFETY: it lies on the stack of the calls that led here.
+            let scanned =
+                unsafe { crescendo_code::scan_native_stack(outermost.addr(), &mut |word| words.push(word)) };
+            if !scanned {
+                return None;
+            }
+        }
+        Some(words)
+    }
+
     fn mark_value_stack(&mut self) {
         let Some(stack) = &self.value_stack else { return };
-        let header = self.header.as_ptr();
         // SAFETY: the header lives as long as the store, and only this thread uses it.
-        let top = unsafe { (*header).vm.value_top.max((*header).frame_end) };
+        let header = unsafe { self.header.as_ref() };
+        let top = header.vm.value_top.max(header.frame_end);
         let used = (top.addr().saturating_sub(stack.base().addr()) / 8).min(stack.len() / 8);
         let base = stack.base();
         self.exceptions.mark((0..used).map(|index| {

@@ -87,15 +87,7 @@ mod tests {
     use crescendo_code::NativeInfo;
 
     fn code() -> NativeCode {
-        let info = NativeInfo {
-            module: 0,
-            func_index: 0,
-            traps: [].into(),
-            locations: [].into(),
-            landings: [].into(),
-            tries: [].into(),
-            clauses: [].into(),
-        };
+        let info = NativeInfo::default();
         NativeCode::install(&[0xc3; 64], info).unwrap()
     }
 

@@ -40,7 +40,7 @@ pub struct NativeLocation {
 }
 
 /// What a piece of native code is, for those who find a pc in it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct NativeInfo {
     /// Names the module for its owner; 0 for thunks, which belong to no module.
     pub module: usize,
@@ -382,9 +382,7 @@ mod tests {
             func_index: 1,
             traps: traps.into(),
             locations: locations.into(),
-            landings: Box::default(),
-            tries: Box::default(),
-            clauses: Box::default(),
+            ..NativeInfo::default()
         }
     }
 

@@ -49,6 +49,17 @@ fn deep_nesting() {
 }
 
 #[test]
+fn deeply_nested_tries() {
+    let depth = 300;
+    for open in ["try_table ", "try_table (catch_all 0) ", "try_table (catch_all 0) (catch_all 0) call 0 "] {
+        compile(&format!("{} call 0 {}", open.repeat(depth), "end ".repeat(depth)));
+    }
+    compile(&format!("{} call 0 {}", "try ".repeat(depth), "catch_all call 0 end ".repeat(depth)));
+    compile(&format!("{} call 0 {}", "try ".repeat(depth), "delegate 0 ".repeat(depth)));
+    compile(&format!("try_table (catch_all 0) {} end", "call 0 ".repeat(5000)));
+}
+
+#[test]
 fn values_below_deep_nesting() {
     let depth = 300;
     let body = format!(

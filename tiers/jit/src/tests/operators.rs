@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 pub(crate) const SNIPPETS: &str = include_str!("snippets.wat");
 pub(crate) const SNIPPETS64: &str = include_str!("snippets64.wat");
+pub(crate) const EXCEPTIONS: &str = include_str!("exceptions.wat");
 
 /// A module with a function for each row with a lowering of its own, and each access.
 fn rows() -> String {
@@ -76,6 +77,7 @@ fn every_operator_that_has_a_row_is_translated() {
     let mut seen = compile_all(&rows());
     seen.extend(compile_all(SNIPPETS));
     seen.extend(compile_all(SNIPPETS64));
+    seen.extend(compile_all(EXCEPTIONS));
     let missing: Vec<&Op> = Op::ALL.iter().filter(|op| !seen.contains(op)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
@@ -151,6 +153,33 @@ fn branches_to_unreachable_trap_at_its_offset() {
     let expected = operators.iter().find(|(_, op)| *op == Op::Unreachable).unwrap().0;
     assert_eq!(compiled.traps.len(), 1);
     assert_eq!(compiled.wasm_offset(compiled.traps[0].offset), expected);
+}
+
+#[test]
+fn protected_calls_have_landings_and_others_none() {
+    let text = "(module (tag $a) (tag $b (param i32)) (func $f)
+        (func
+            call $f
+            block
+                try_table (catch $a 0) (catch_all 0)
+                    call $f
+                    block (result i32) try_table (catch $b 0) call $f end unreachable end
+                    drop
+                end
+            end
+            call $f))";
+    let module = Module::text(text);
+    for variant in module.variants() {
+        let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(1), *variant, Entry::Call);
+        let innermost: Vec<u32> = compiled.landings.iter().map(|landing| landing.innermost).collect();
+        assert_eq!(innermost, [0, 1]);
+        assert!(compiled.landings.iter().all(|landing| landing.frame_bytes == compiled.frame_size));
+        let clauses = |index: usize| -> Vec<Option<u32>> {
+            compiled.tries[index].clauses.iter().map(|clause| clause.tag).collect()
+        };
+        assert_eq!((clauses(0), clauses(1)), (vec![Some(0), None], vec![Some(1)]));
+        assert_eq!((compiled.tries[0].next, compiled.tries[1].next), (None, Some(0)));
+    }
 }
 
 #[test]

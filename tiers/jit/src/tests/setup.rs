@@ -159,7 +159,9 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
     let call = name.contains("call");
     match code {
         // Behind calls of routines that do not return stands an instruction that is never reached.
-        TrapCode::UnreachableCodeReached => name == "unreachable",
+        TrapCode::UnreachableCodeReached => {
+            ["unreachable", "throw", "throw_ref", "rethrow", "end", "delegate"].contains(&name)
+        }
         TrapCode::MemoryOutOfBounds => {
             let kind = op.map(|op| op.row().kind);
             matches!(
