@@ -15,7 +15,7 @@ use std::fmt;
 /// let mut store = Store::new(&Engine::default(), ());
 /// let item = Extern::from(Func::wrap(&mut store, |a: i32| a));
 /// assert_eq!(item.ty(&store).to_string(), "(func (param i32) (result i32))");
-/// assert!(item.into_func().is_some() && item.into_memory().is_none());
+/// assert!(item.clone().into_func().is_some() && item.into_memory().is_none());
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
