@@ -13,10 +13,12 @@ use std::time::Duration;
 /// An outer loop is entered instead of an inner one when it has made one iteration for so many of the inner loop.
 const INNER_PER_OUTER: u32 = 16;
 
-/// How hot a function is whose counter of calls has run out; frames that are stuck in a loop come first. Below these bits
-/// stands what the module says, see [`urgency`].
-const CALLED: u64 = 1 << 32;
-const LOOPING: u64 = 2 << 32;
+/// How hot a function is whose counter of calls has run out, and one with a frame that is in a loop; see [`rank`].
+const CALLED: u32 = 1 << 20;
+const LOOPING: u32 = 2 << 20;
+
+/// Bytes of body that compiling a function costs in addition to those that it has.
+const BYTES_A_FUNCTION: u32 = 64;
 
 /// Frames of a function that native code took over, after which calls of the function are compiled too.
 const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
@@ -30,7 +32,7 @@ pub(crate) fn function_hot(module: &Module, variant: Variant, func: DefinedFuncI
 }
 
 /// Has a function compiled for its calls, if it is not on its way.
-fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx, heat: u64) {
+fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx, heat: u32) {
     let Some(tiering) = module.engine().tiering() else { return };
     let target = Target { variant, func, at_loop: None };
     {
@@ -131,7 +133,16 @@ fn choose(bytecode: &Bytecode, hot: u32, iterations: u32) -> u32 {
     chosen
 }
 
-/// Which of two equally hot functions to compile first, by the hints of their module: the larger number. Those with a priority
+/// When to compile a hot function: the larger number first. What the module says counts most, then heat by what the compiler's time
+/// costs, which is about the body's size: the largest function of yosys takes three seconds, in which a thousand others
+/// would stay interpreted (a synthesis took 11 to 31 s by heat alone, 5 s so).
+fn rank(module: &Module, func: DefinedFuncIdx, heat: u32) -> u64 {
+    let bytes = u32::try_from(module.info().body_range(func).len()).unwrap_or(u32::MAX);
+    let worth = heat / bytes.saturating_add(BYTES_A_FUNCTION);
+    u64::from(urgency(module, func)) << 32 | u64::from(worth)
+}
+
+/// Which functions to compile first by the hints of their module: the larger number. Those with a priority
 /// come first, those that run once last; then counts how often the operators inside run, and how much the function is called
 /// indirectly.
 fn urgency(module: &Module, func: DefinedFuncIdx) -> u32 {
@@ -153,7 +164,7 @@ fn urgency(module: &Module, func: DefinedFuncIdx) -> u32 {
 }
 
 /// Compiles now or later, as the mode says.
-fn start(module: &Module, target: Target, heat: u64) {
+fn start(module: &Module, target: Target, heat: u32) {
     let Some(tiering) = module.engine().tiering() else { return };
     let weak: WeakModule = module.downgrade();
     let work = Box::new(move |scratch: &mut Scratch| {
@@ -163,10 +174,7 @@ fn start(module: &Module, target: Target, heat: u64) {
         }
     });
     let started = match tiering.settings().mode {
-        TieringMode::Dynamic => {
-            let heat = heat | u64::from(urgency(module, target.func));
-            tiering.queue.push(heat, work).is_ok()
-        }
+        TieringMode::Dynamic => tiering.queue.push(rank(module, target.func, heat), work).is_ok(),
         _ => tiering.queue.run(work),
     };
     if !started {
@@ -176,7 +184,7 @@ fn start(module: &Module, target: Target, heat: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALLED, LOOPING, urgency};
+    use super::{CALLED, LOOPING, rank};
     use crate::{Engine, Module};
     use crescendo_module::DefinedFuncIdx;
 
@@ -192,9 +200,9 @@ mod tests {
         let mut order: Vec<u32> = (0..4).collect();
         // As the queue does: the hotter, then the earlier.
         order.sort_by_key(|func| {
-            let heat = CALLED | u64::from(urgency(&module, DefinedFuncIdx::new(*func)));
-            assert!(heat < LOOPING);
-            std::cmp::Reverse(heat)
+            let func = DefinedFuncIdx::new(*func);
+            assert!(rank(&module, func, CALLED) < rank(&module, func, LOOPING));
+            std::cmp::Reverse(rank(&module, func, CALLED))
         });
         order
     }
