@@ -11,7 +11,9 @@ use crate::UpdateDeadline;
 use crate::error::{Error, bug};
 use crate::instance::{InstanceData, init_memory, init_table};
 use crate::limits::ResourceLimiter;
-use crate::runtime::{HostFunction, MemoryRecord, Stop, TableRecord, slots_of, throw};
+use crate::runtime::{
+    HostFunction, MemoryRecord, SharedRecord, Stop, TableRecord, Tick, WaitResult, atomic_range, throw,
+};
 use crate::store::{AnyStore, Failure, InFlight, StoreHeader};
 use crate::{ThrownException, tiering};
 use crescendo_abi::{
@@ -21,6 +23,9 @@ use crescendo_abi::{
 use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx, TagIdx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// The table that every context points to.
 pub(crate) static TABLE: VmBuiltins = VmBuiltins { functions: functions() };
@@ -52,6 +57,10 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::EpochReached => epoch_reached,
         Builtin::FunctionHot => function_hot,
         Builtin::LoopHot => loop_hot,
+        Builtin::MultiplyAdd => multiply_add,
+        Builtin::AtomicNotify => atomic_notify,
+        Builtin::AtomicWait32 => atomic_wait32,
+        Builtin::AtomicWait64 => atomic_wait64,
         Builtin::Throw => throw_new,
         Builtin::ThrowRef => throw_ref,
     }
@@ -123,6 +132,10 @@ builtins! {
     epoch_reached => do_epoch_reached;
     function_hot => do_function_hot;
     loop_hot => do_loop_hot;
+    multiply_add => do_multiply_add;
+    atomic_notify => do_atomic_notify;
+    atomic_wait32 => do_atomic_wait32;
+    atomic_wait64 => do_atomic_wait64;
     throw_new => do_throw;
     throw_ref => do_throw_ref;
 }
@@ -464,6 +477,31 @@ fn do_function_hot(call: &Call) -> Result<(), Stop> {
     Ok(())
 }
 
+fn do_multiply_add(call: &Call) -> Result<(), Stop> {
+    let vector = |first: usize| [call.arg(first), call.arg(first + 1)];
+    let [a, b, c] = [vector(0), vector(2), vector(4)];
+    let negated = call.b != 0;
+    let result: [u64; 2] = std::array::from_fn(|i| match call.a {
+        4 => {
+            let lane = |shift: u32| {
+                let [a, b, c] = [a[i], b[i], c[i]].map(|half| f32::from_bits((half >> shift) as u32));
+                let sum = (if negated { -a } else { a }).mul_add(b, c);
+                u64::from(sum.to_bits()) << shift
+            };
+            lane(0) | lane(32)
+        }
+        _ => {
+            let [a, b, c] = [a[i], b[i], c[i]].map(f64::from_bits);
+            (if negated { -a } else { a }).mul_add(b, c).to_bits()
+        }
+    });
+    for (i, half) in result.into_iter().enumerate() {
+        // SAFETY: the result goes where the first operand was (`Call`).
+        unsafe { call.args.wrapping_add(i).write(half) };
+    }
+    Ok(())
+}
+
 fn do_loop_hot(call: &Call) -> Result<(), Stop> {
     let instance = call.instance();
     let module = instance.module();
@@ -475,6 +513,88 @@ fn do_loop_hot(call: &Call) -> Result<(), Stop> {
     // SAFETY: the handler has room for the address there (`Builtin::LoopHot`).
     unsafe { call.args.write(address) };
     Ok(())
+}
+
+/// How often a waiting guest looks at the epoch.
+const EPOCH_PERIOD: Duration = Duration::from_millis(10);
+
+impl Call {
+    /// The place of an atomic value in memory `a`: the first operand and the operand `offset`.
+    ///
+    /// # Errors
+    ///
+    /// A trap when the value is not aligned or not inside the memory.
+    fn atomic_place(&self, offset: usize, bytes: u64) -> Result<(u64, Option<Arc<SharedRecord>>), TrapCode> {
+        // SAFETY: a store's memories live as long as the store; the borrow ends here.
+        let memory = unsafe { self.memory(self.a).as_ref() };
+        let (address, wrapped) =
+            self.index(0, memory.declared_type().memory64).overflowing_add(self.arg(offset));
+        // No memory ends there, so that what has wrapped around is outside, unless it is not even aligned.
+        let size = if wrapped { 0 } else { memory.len() };
+        atomic_range(address, bytes, size)?;
+        Ok((address, memory.shared().cloned()))
+    }
+
+    fn set_result(&self, value: u32) {
+        // SAFETY: the result goes where the first operand was (`Call`).
+        unsafe { self.args.write(value.into()) };
+    }
+
+    /// Whether the epoch has reached the store's deadline.
+    fn epoch_is_over(&self) -> bool {
+        // SAFETY: the context is alive (`Call`).
+        let store = unsafe { (*self.context).store };
+        // SAFETY: the store is alive, and only this thread uses its fields.
+        let epoch = unsafe { (*store).epoch };
+        // SAFETY: as above.
+        let deadline = unsafe { (*store).epoch_deadline };
+        // SAFETY: the engine, which has the epoch, lives as long as its stores.
+        unsafe { &*epoch }.load(Ordering::Relaxed) >= deadline
+    }
+
+    /// Waits with what is left of the operands; deadlines of the store interrupt it, too.
+    fn wait(
+        &self,
+        bytes: u64,
+        wait: impl FnOnce(
+            &SharedRecord,
+            u64,
+            Option<Duration>,
+            Option<Tick<'_, Stop>>,
+        ) -> Result<WaitResult, Stop>,
+    ) -> Result<(), Stop> {
+        let (address, shared) = self.atomic_place(3, bytes)?;
+        let Some(shared) = shared else { return Err(TrapCode::ExpectedSharedMemory.into()) };
+        // Negative: for ever.
+        let timeout = u64::try_from(self.arg(2) as i64).ok().map(Duration::from_nanos);
+        let mut run = || if self.epoch_is_over() { do_epoch_reached(self) } else { Ok(()) };
+        let tick = Tick { period: EPOCH_PERIOD, run: &mut run };
+        let interruptible = self.instance().module().engine().config().epoch_interruption;
+        let result = wait(&shared, address, timeout, interruptible.then_some(tick))?;
+        self.set_result(result as u32);
+        Ok(())
+    }
+}
+
+fn do_atomic_notify(call: &Call) -> Result<(), Stop> {
+    let (address, shared) = call.atomic_place(2, 4)?;
+    let woken = match shared {
+        Some(shared) => shared.notify(address, call.arg(1) as u32)?,
+        // Nobody can wait there.
+        None => 0,
+    };
+    call.set_result(woken);
+    Ok(())
+}
+
+fn do_atomic_wait32(call: &Call) -> Result<(), Stop> {
+    let expected = call.arg(1) as u32;
+    call.wait(4, |shared, address, timeout, tick| shared.wait32(address, expected, timeout, tick))
+}
+
+fn do_atomic_wait64(call: &Call) -> Result<(), Stop> {
+    let expected = call.arg(1);
+    call.wait(8, |shared, address, timeout, tick| shared.wait64(address, expected, timeout, tick))
 }
 
 /// Throws what was put into [`StoreHeader::in_flight`].
@@ -527,11 +647,15 @@ unsafe fn throw_error(header: *mut StoreHeader, error: Error) -> Result<ExitStat
         // An exception of another store is an error like any other.
         return Err(error);
     }
-    let slots: Result<Vec<u64>, Error> =
-        thrown.fields().iter().map(|field| field.to_slot(store.id())).collect();
+    let ty = thrown.tag().record(store).ty();
+    let mut slots = vec![0; ty.param_slots()];
+    let mut at = 0;
+    for (field, ty) in thrown.fields().iter().zip(ty.params()) {
+        field.put(ty, &mut slots, &mut at, store.id())?;
+    }
     let tag = Some(thrown.tag().stored().address(store));
     // SAFETY: the header is alive, and there is no reference to it.
-    unsafe { (*header).in_flight = InFlight { tag, slots: slots?, reference: 0 } };
+    unsafe { (*header).in_flight = InFlight { tag, slots, reference: 0 } };
     // SAFETY: as above.
     let pending = unsafe { (*header).pending.take() };
     // SAFETY: the caller's promises.
@@ -551,7 +675,7 @@ unsafe fn throw_error(header: *mut StoreHeader, error: Error) -> Result<ExitStat
 fn do_throw(call: &Call) -> Result<ExitStatus, Stop> {
     let tag = call.instance().tag(TagIdx::new(call.a as u32));
     // SAFETY: a store's tags live as long as the store.
-    let count = slots_of(unsafe { tag.as_ref() }.ty().params());
+    let count = unsafe { tag.as_ref() }.ty().param_slots();
     // SAFETY: the context is alive (`Call`).
     let header = unsafe { header_of(call.context) };
     // SAFETY: the header is alive, and nothing else refers to the field.

@@ -33,6 +33,8 @@ pub struct Config {
     pub(crate) max_wasm_stack: usize,
     pub(crate) signals_based_traps: bool,
     pub(crate) memory_reservation: bool,
+    pub(crate) shared_memory: bool,
+    pub(crate) branch_hinting: bool,
     pub(crate) fusion: bool,
     pub(crate) epoch_interruption: bool,
     pub(crate) tiering: Tiering,
@@ -58,6 +60,8 @@ impl Config {
             max_wasm_stack: DEFAULT_MAX_WASM_STACK,
             signals_based_traps: true,
             memory_reservation: true,
+            shared_memory: true,
+            branch_hinting: false,
             fusion: true,
             epoch_interruption: false,
             tiering: Tiering::default(),
@@ -125,6 +129,20 @@ impl Config {
         self
     }
 
+    /// Whether shared memories can be made, by guests and by [`crate::SharedMemory::new`]. On by default. Without, modules
+    /// with shared memories still validate, if [`Config::wasm_threads`] is on, and cannot be instantiated.
+    pub fn shared_memory(&mut self, enable: bool) -> &mut Config {
+        self.shared_memory = enable;
+        self
+    }
+
+    /// Whether compiled code is laid out by the hints of the custom section `metadata.code.branch_hint` (the branch hinting
+    /// proposal). Off by default, as in wasmtime. Hints never change what a guest does.
+    pub fn wasm_branch_hinting(&mut self, enable: bool) -> &mut Config {
+        self.branch_hinting = enable;
+        self
+    }
+
     /// Whether bytecode uses superinstructions and keeps locals in registers. On by default. Without, there is one
     /// instruction per wasm operator: slower, and what a debugger wants.
     pub fn fusion(&mut self, enable: bool) -> &mut Config {
@@ -149,6 +167,14 @@ impl Config {
     /// fails when it is called first.
     pub fn max_bytecode_per_byte(&mut self, bytes: u32) -> &mut Config {
         self.max_bytecode_per_byte = bytes;
+        self
+    }
+
+    /// Whether the relaxed SIMD operators have the results of the specification's deterministic profile, on every machine.
+    ///
+    /// They always have, whatever is set here: both tiers must agree, and on the machines that the engine runs on the
+    /// profile costs little.
+    pub fn relaxed_simd_deterministic(&mut self, _enable: bool) -> &mut Config {
         self
     }
 
@@ -186,11 +212,11 @@ impl Config {
 }
 
 macro_rules! proposals {
-    ($($name:ident, $words:literal;)*) => {
-        /// Proposals. All of these are allowed by default, but for legacy exception handling. A module that uses a forbidden one is refused with an error that names it.
+    ($($name:ident, $words:literal $(, $note:literal)?;)*) => {
+        /// Proposals. All of these are allowed by default unless their page says otherwise. A module that uses a forbidden one is refused with an error that names it.
         impl Config {
             $(
-                #[doc = concat!("Allows or forbids the ", $words, " proposal.")]
+                #[doc = concat!("Allows or forbids the ", $words, " proposal." $(, " ", $note)?)]
                 pub fn $name(&mut self, allow: bool) -> &mut Config {
                     self.proposals.$name(allow);
                     self
@@ -212,6 +238,11 @@ proposals! {
     wasm_multi_memory, "multi-memory";
     wasm_memory64, "memory64";
     wasm_function_references, "typed function references";
+    wasm_simd, "SIMD";
+    wasm_relaxed_simd, "relaxed SIMD";
+    wasm_wide_arithmetic, "wide arithmetic", "Forbidden by default.";
+    wasm_custom_page_sizes, "custom page sizes", "Forbidden by default.";
+    wasm_threads, "threads";
     wasm_exceptions, "exception handling";
-    wasm_legacy_exceptions, "legacy exception handling";
+    wasm_legacy_exceptions, "legacy exception handling", "Forbidden by default.";
 }

@@ -12,7 +12,7 @@ mod imports;
 
 pub use imports::{IncompatibleImport, UnknownImport};
 
-use crate::{ExternType, ModuleError, Trap, TrapCode, WasmBacktrace};
+use crate::{ExternType, MemoryTypeError, ModuleError, Trap, TrapCode, WasmBacktrace};
 use std::any::Any;
 use std::error::Error as StdError;
 use std::{fmt, io};
@@ -355,6 +355,12 @@ impl From<TrapCode> for Error {
 impl From<ModuleError> for Error {
     fn from(error: ModuleError) -> Error {
         Error::new(ErrorKind::Module(error))
+    }
+}
+
+impl From<MemoryTypeError> for Error {
+    fn from(error: MemoryTypeError) -> Error {
+        arguments!("{error}")
     }
 }
 

@@ -36,10 +36,11 @@ impl ExnRef {
             let (wanted, found) = (ty.params().len(), fields.len());
             return Err(arguments!("{found} values for an exception that carries {wanted}"));
         }
-        let mut slots = Vec::with_capacity(fields.len());
+        let mut slots = vec![0; ty.param_slots()];
+        let mut at = 0;
         for (number, (field, ty)) in fields.iter().zip(ty.params()).enumerate() {
             field.check(store, ty, format_args!("field {number} of an exception"))?;
-            slots.push(field.to_slot(store.id())?);
+            field.put(ty, &mut slots, &mut at, store.id())?;
         }
         let record = tag.stored().address(store);
         let handle = store.allocate_exception(record, &slots)?;
@@ -122,7 +123,8 @@ impl ExnRef {
 pub(crate) unsafe fn fields_of(store: &StoreOpaque, tag: Tag, slots: &[u64]) -> Result<Box<[Val]>> {
     let types = tag.record(store).ty().params();
     // SAFETY: the caller's promise.
-    slots.iter().zip(types).map(|(slot, ty)| unsafe { Val::from_slot(*slot, ty, store) }).collect()
+    let mut at = 0;
+    types.iter().map(|ty| unsafe { Val::take(ty, slots, &mut at, store) }).collect()
 }
 
 /// An exception that left the guest, or that a host function throws: what [`crate::Error`] holds for it.

@@ -1,10 +1,11 @@
 //! What can be imported and exported: [`Extern`], and the names that modules and instances give them.
 
+use crate::error::arguments;
 use crate::store::StoreOpaque;
-use crate::{AsContext, ExternType, Func, Global, Memory, Result, Table, Tag, TagType};
+use crate::{AsContext, ExternType, Func, Global, Memory, Result, SharedMemory, Table, Tag, TagType};
 use std::fmt;
 
-/// A function, table, memory or global of a store.
+/// A function, table, memory or global of a store, or a shared memory.
 ///
 /// # Examples
 ///
@@ -16,7 +17,7 @@ use std::fmt;
 /// assert_eq!(item.ty(&store).to_string(), "(func (param i32) (result i32))");
 /// assert!(item.into_func().is_some() && item.into_memory().is_none());
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Extern {
     /// A function.
@@ -27,6 +28,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// A linear memory of several threads.
+    SharedMemory(SharedMemory),
     /// An exception tag.
     Tag(Tag),
 }
@@ -64,6 +67,14 @@ impl Extern {
         }
     }
 
+    /// The shared memory, when it is one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        match self {
+            Extern::SharedMemory(memory) => Some(memory),
+            _ => None,
+        }
+    }
+
     /// The tag, if it is one.
     pub fn into_tag(self) -> Option<Tag> {
         match self {
@@ -88,17 +99,22 @@ impl Extern {
             Extern::Table(table) => ExternType::Table(table.record(store).current_type()),
             Extern::Memory(memory) => ExternType::Memory(memory.record(store).current_type()),
             Extern::Global(global) => ExternType::Global(global.global_type()),
+            Extern::SharedMemory(memory) => ExternType::Memory(memory.current_type()),
             Extern::Tag(tag) => ExternType::Tag(TagType::new(tag.record(store).ty().clone())),
         }
     }
 
-    /// Fails unless the object belongs to the store.
+    /// Fails unless the object belongs to the store; a shared memory, to its engine.
     pub(crate) fn check_store(&self, store: &StoreOpaque) -> Result<()> {
         match self {
             Extern::Func(func) => func.stored().check(store),
             Extern::Table(table) => table.stored().check(store),
             Extern::Memory(memory) => memory.stored().check(store),
             Extern::Global(global) => global.stored().check(store),
+            Extern::SharedMemory(memory) if memory.engine().same(store.engine()) => Ok(()),
+            Extern::SharedMemory(_) => {
+                Err(arguments!("the store and the shared memory belong to different engines"))
+            }
             Extern::Tag(tag) => tag.stored().check(store),
         }
     }
@@ -125,6 +141,12 @@ impl From<Memory> for Extern {
 impl From<Global> for Extern {
     fn from(global: Global) -> Extern {
         Extern::Global(global)
+    }
+}
+
+impl From<SharedMemory> for Extern {
+    fn from(memory: SharedMemory) -> Extern {
+        Extern::SharedMemory(memory)
     }
 }
 
@@ -199,7 +221,7 @@ impl fmt::Display for ExportType<'_> {
 }
 
 /// An export of an instance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Export<'a> {
     name: &'a str,
     item: Extern,
@@ -233,6 +255,11 @@ impl<'a> Export<'a> {
     /// The linear memory, when it is one.
     pub fn into_memory(self) -> Option<Memory> {
         self.item.into_memory()
+    }
+
+    /// The shared memory, when it is one.
+    pub fn into_shared_memory(self) -> Option<SharedMemory> {
+        self.item.into_shared_memory()
     }
 
     /// The global, when it is one.

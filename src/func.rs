@@ -150,13 +150,15 @@ impl Func {
         for (number, (param, ty)) in params.iter().zip(ty.params()).enumerate() {
             param.check(opaque, ty, format_args!("parameter {number}"))?;
         }
-        for (slot, param) in slots.iter_mut().zip(params) {
-            *slot = param.to_slot(id)?;
+        let mut at = 0;
+        for (param, ty) in params.iter().zip(ty.params()) {
+            param.put(ty, &mut slots, &mut at, id)?;
         }
         self.call_raw(&mut store, &mut slots)?;
-        for ((result, slot), ty) in results.iter_mut().zip(&slots).zip(ty.results()) {
+        let mut at = 0;
+        for (result, ty) in results.iter_mut().zip(ty.results()) {
             // SAFETY: the function returned, so that its results have its type's types.
-            *result = unsafe { Val::from_slot(*slot, ty, store.opaque()) }?;
+            *result = unsafe { Val::take(ty, &slots, &mut at, store.opaque()) }?;
         }
         Ok(())
     }

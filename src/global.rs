@@ -38,8 +38,8 @@ impl Global {
         let mut store = store.as_context_mut();
         let store = store.opaque_mut();
         value.check(store, &ty.content, "a global")?;
-        let slot = value.to_slot(store.id())?;
-        let value = store.push_global(VmGlobal { slots: [slot, 0] });
+        let slots = value.to_slots(store.id())?;
+        let value = store.push_global(VmGlobal { slots });
         // SAFETY: the store just took the global over.
         Ok(unsafe { Global::from_address(store.id(), value, ty) })
     }
@@ -71,11 +71,9 @@ impl Global {
     /// When the global belongs to another store.
     pub fn get(&self, store: impl AsContext) -> Val {
         let store = store.as_context().opaque();
-        let slot = self.value.get(store).slots[0];
-        // SAFETY: a global's slot holds a value of its type.
-        let value = unsafe { Val::from_slot(slot, &self.ty.content, store) };
-        // Only vectors have no value, and neither `new` nor a module can make a global of them.
-        value.unwrap_or(Val::I64(slot as i64))
+        let slots = self.value.get(store).slots;
+        // SAFETY: a global's slots hold a value of its type.
+        unsafe { Val::from_slots(slots, &self.ty.content, store) }
     }
 
     /// Sets the global's value.
@@ -91,8 +89,8 @@ impl Global {
             return Err(arguments!("an immutable global cannot be set"));
         }
         value.check(store, &self.ty.content, "a global")?;
-        let slot = value.to_slot(store.id())?;
-        self.value.get_mut(store).slots[0] = slot;
+        let slots = value.to_slots(store.id())?;
+        self.value.get_mut(store).slots = slots;
         Ok(())
     }
 

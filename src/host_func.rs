@@ -4,7 +4,6 @@
 //! the caller and the slots of the call: the parameters going in, the results coming out, one slot each. `untyped` puts a
 //! closure over [`Val`]s behind that; closures over Rust types come from `typed`.
 
-use crate::error::bug;
 use crate::{AsContext, AsContextMut, Caller, Func, FuncType, Result, Val};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -61,22 +60,21 @@ fn call_untyped<T>(
     func: &impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()>,
 ) -> Result<()> {
     let id = caller.as_context().opaque().id();
-    if slots.len() < ty.params().len().max(ty.results().len()) {
-        return Err(bug!("{} slots for a host function of type {ty}", slots.len()));
-    }
     let mut params = Vals::new();
-    for (slot, ty) in slots.iter().zip(ty.params()) {
+    let mut at = 0;
+    for ty in ty.params() {
         // SAFETY: the guest, or the checks of an untyped call, wrote the slots with the types of the parameters.
-        params.push(unsafe { Val::from_slot(*slot, ty, caller.as_context().opaque()) }?);
+        params.push(unsafe { Val::take(ty, slots, &mut at, caller.as_context().opaque()) }?);
     }
     // A reference that cannot be null has no default: its place starts with null, which the check below refuses.
     let placeholder = |ty| Val::default_for_ty(ty).unwrap_or(Val::FuncRef(None));
     let mut results: Vals = ty.results().iter().map(placeholder).collect();
     func(caller.reborrow(), &params, &mut results)?;
     let store = caller.as_context().opaque();
-    for (number, ((slot, ty), val)) in slots.iter_mut().zip(ty.results()).zip(&results).enumerate() {
+    let mut at = 0;
+    for (number, (ty, val)) in ty.results().iter().zip(&results).enumerate() {
         val.check(store, ty, format_args!("result {number} of a host function"))?;
-        *slot = val.to_slot(id)?;
+        val.put(ty, slots, &mut at, id)?;
     }
     Ok(())
 }

@@ -34,13 +34,14 @@
 //! | call a guest | [`TypedFunc`], [`Func::call`] |
 //! | reach into a guest | [`Memory`], [`Table`], [`Global`] |
 //! | throw and look into exceptions | [`Tag`], [`ExnRef`], [`ThrownException`], [`Store::throw`] |
+//! | let guests of several threads share a memory | [`SharedMemory`] |
 //! | find out why a call failed | [`Error`], [`Trap`], [`WasmBacktrace`] |
 //!
 //! # Handles
 //!
 //! [`Func`], [`Memory`], [`Table`], [`Global`] and [`Instance`] are `Copy` names of objects that a store owns until it is
 //! dropped. A handle works with its own store only. With another store, functions that return a [`Result`] return an
-//! error and all others panic; their pages say so.
+//! error and all others panic; their pages say so. A [`SharedMemory`] belongs to no store.
 
 mod backtrace;
 mod builtins;
@@ -60,6 +61,7 @@ mod linker;
 mod memory;
 mod module;
 mod runtime;
+mod shared_memory;
 mod store;
 mod table;
 mod tag;
@@ -72,8 +74,8 @@ pub use caller::Caller;
 pub use config::Config;
 pub use crescendo_abi::TrapCode;
 pub use crescendo_module::{
-    ExternType, FuncType, GlobalType, HeapType, MemoryType, ModuleError, ModuleErrorKind, ModuleLimits,
-    Proposal, RefType, TableType, TagType, ValType, Validation,
+    ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
+    ModuleErrorKind, ModuleLimits, Name, Proposal, RefType, TableType, TagType, ValType, Validation,
 };
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, IncompatibleImport, Result, UnknownImport};
@@ -90,6 +92,8 @@ pub use limits::{
 pub use linker::{InstancePre, Linker};
 pub use memory::Memory;
 pub use module::{CustomSection, Module, ModuleFunction};
+pub use runtime::WaitResult;
+pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
@@ -98,4 +102,4 @@ pub use tiering::{CompiledForm, ProfilingStrategy};
 pub use tiering::{FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};
 pub use trap::{FrameInfo, Trap, WasmBacktrace};
 pub use typed::{IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy};
-pub use values::{Ref, Val};
+pub use values::{Ref, V128, Val};

@@ -23,7 +23,7 @@ impl<T> Clone for Definition<T> {
     fn clone(&self) -> Definition<T> {
         match self {
             Definition::Host(func) => Definition::Host(func.clone()),
-            Definition::Extern(item) => Definition::Extern(*item),
+            Definition::Extern(item) => Definition::Extern(item.clone()),
         }
     }
 }
@@ -33,7 +33,7 @@ impl<T> Definition<T> {
     fn materialize(&self, store: impl AsContextMut<Data = T>) -> Extern {
         match self {
             Definition::Host(func) => Extern::Func(func.clone().into_func(store)),
-            Definition::Extern(item) => *item,
+            Definition::Extern(item) => item.clone(),
         }
     }
 }
@@ -44,7 +44,7 @@ type Namespace<T> = BTreeMap<Box<str>, Definition<T>>;
 /// Gives modules their imports by name.
 ///
 /// Host functions can be defined once and used with any number of stores. Other definitions (memories, globals, exports of
-/// instances) belong to a store, and then the linker works with that store only.
+/// instances) belong to a store, and then the linker works with that store only; shared memories belong to none.
 ///
 /// # Examples
 ///

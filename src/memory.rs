@@ -83,6 +83,24 @@ impl Memory {
         self.data(&store).len()
     }
 
+    /// Bytes in a page: 65,536, or 1.
+    ///
+    /// # Panics
+    ///
+    /// When the memory belongs to another store.
+    pub fn page_size(&self, store: impl AsContext) -> u64 {
+        self.ty(store).page_size()
+    }
+
+    /// The binary logarithm of [`Memory::page_size`].
+    ///
+    /// # Panics
+    ///
+    /// When the memory belongs to another store.
+    pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
+        self.ty(store).page_size_log2
+    }
+
     /// Adds `delta` pages of zeros and answers the size before, in pages.
     ///
     /// # Errors
@@ -188,20 +206,11 @@ fn out_of_bounds(offset: usize, len: usize, size: usize) -> crate::Error {
     arguments!("{len} bytes at offset {offset} are not inside a memory of {size} bytes")
 }
 
-/// Fails for types that no module could declare.
+/// Fails for types that no module could declare, and for shared memories, which belong to no store.
 fn check_type(ty: &MemoryType) -> Result<()> {
-    if ty.shared || !matches!(ty.page_size_log2, 0 | 16) {
-        return Err(arguments!("memories that are shared or have small pages are not supported yet"));
-    }
-    // 2^32 bytes of 32-bit addresses; 2^64 bytes less one page of 64-bit ones, as in the specification.
-    let most = if ty.memory64 { u64::MAX >> ty.page_size_log2 } else { (1 << 32) >> ty.page_size_log2 };
-    let maximum = ty.maximum.unwrap_or(most);
-    if ty.minimum > maximum || ty.minimum > most {
-        return Err(arguments!(
-            "a memory of {} pages at least and {} at most",
-            ty.minimum,
-            maximum.min(most)
-        ));
+    ty.check()?;
+    if ty.shared {
+        return Err(arguments!("a shared memory is a `SharedMemory`"));
     }
     Ok(())
 }

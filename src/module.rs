@@ -5,13 +5,14 @@
 
 use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
-use crate::runtime::CodeTable;
+use crate::runtime::{CodeTable, has_guard};
 use crate::tiering::ModuleTiering;
 use crate::{Engine, ExternType, FuncType, TagType, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Bytecode, ModuleEnv, TranslateError, Variant};
 use crescendo_module::{
-    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, TableIdx, TagIdx,
+    DefinedFuncIdx, EntityIndex, EntityType, FuncIdx, GlobalIdx, MemoryIdx, ModuleInfo, Name, TableIdx,
+    TagIdx,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -231,6 +232,19 @@ impl Module {
         self.inner.info.names(&self.inner.bytes).function(FuncIdx::new(index))
     }
 
+    /// The names that the name section gives to parts of the module, the module itself aside: functions, types, tables,
+    /// memories, globals, segments and tags, then locals, labels and fields.
+    pub fn names(&self) -> impl Iterator<Item = Name<'_>> {
+        self.inner.info.names(&self.inner.bytes).all()
+    }
+
+    /// The kind of instances that the module gets where the system does not refuse, for texts.
+    pub(crate) fn usual_variant(&self) -> Variant {
+        let config = self.inner.engine.config();
+        let guarded = config.guarded_memories() && self.inner.info.memories().iter().all(has_guard);
+        if guarded { Variant::Guarded } else { Variant::Checked }
+    }
+
     /// The byte offset of a function's body; `None` for an imported function.
     pub(crate) fn func_start(&self, index: u32) -> Option<usize> {
         let func = self.inner.info.defined_func(FuncIdx::new(index))?;
@@ -247,9 +261,7 @@ impl Module {
         let Some(func) = self.inner.info.defined_func(FuncIdx::new(func_index)) else {
             return Err(crate::error::arguments!("the module defines no function {func_index}"));
         };
-        let guarded = self.inner.engine.config().guarded_memories();
-        let variant = if guarded { Variant::Guarded } else { Variant::Checked };
-        let bytecode = self.bytecode(variant, func)?;
+        let bytecode = self.bytecode(self.usual_variant(), func)?;
         Ok(crescendo_interp::disassemble(bytecode))
     }
 }

@@ -44,7 +44,7 @@ use crate::values::Ref;
 use crate::{AsContext, AsContextMut, Error, Func, Result, ValType};
 use std::fmt;
 use std::marker::PhantomData;
-use types::{MOST_SLOTS, Owner, too_few_slots};
+use types::{MOST_SLOTS, Owner, call_slots, too_few_slots};
 
 impl Func {
     /// Makes a host function of a closure. The function's type follows from the closure's.
@@ -200,9 +200,12 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// or of the wrong type, or a function of another store.
     #[inline]
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
-        // Clearing 16 slots costs more than calling a short function.
-        if const { P::TYPES.len() <= 2 && R::TYPES.len() <= 2 } {
+        // Clearing many slots costs more than calling a short function.
+        let slots = const { call_slots(P::TYPES, R::TYPES) };
+        if slots <= 2 {
             self.call_in(store.as_context_mut(), params, &mut [0; 2])
+        } else if slots <= 16 {
+            self.call_in(store.as_context_mut(), params, &mut [0; 16])
         } else {
             self.call_in(store.as_context_mut(), params, &mut [0; MOST_SLOTS])
         }
@@ -220,7 +223,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         if self.checked_params {
             self.check_params(store.opaque(), slots)?;
         }
-        let len = const { if P::TYPES.len() > R::TYPES.len() { P::TYPES.len() } else { R::TYPES.len() } };
+        let len = const { call_slots(P::TYPES, R::TYPES) };
         let Some(slots) = slots.get_mut(..len) else {
             return Err(too_few_slots(slots.len(), R::TYPES));
         };
@@ -234,8 +237,11 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     fn check_params(&self, store: &StoreOpaque, slots: &[u64]) -> Result<()> {
         self.func.to_slot(store.id())?;
         let ty = self.func.ty_in(store);
-        for (number, (slot, ty)) in slots.iter().zip(ty.params()).enumerate() {
-            if let ValType::Ref(ty) = ty {
+        let mut at = 0;
+        for (number, ty) in ty.params().iter().enumerate() {
+            let slot = slots.get(at);
+            at += ty.slots();
+            if let (ValType::Ref(ty), Some(slot)) = (ty, slot) {
                 // SAFETY: the slot was written by `into_slots` as a reference of the hierarchy of `ty`.
                 let reference = unsafe { Ref::from_slot(*slot, ty, store) };
                 reference.check(store, ty, format_args!("parameter {number}"))?;

@@ -1,18 +1,17 @@
 //! Values that cross the border between host and guest: [`Val`] and [`Ref`].
 //!
-//! Untyped calls, globals and tables take and give them. Inside, a value is a *slot* (see `crescendo_abi`): `to_slot` checks
-//! that a reference belongs to the store and gives its slot, `from_slot` makes a value of a slot whose type is known. Both
-//! are called by `func`, `global`, `table` and `typed`. Invariant: what `to_slot` gives under a type that
+//! Untyped calls, globals and tables take and give them. Inside, a value is a *slot* (see `crescendo_abi`): `to_slots` checks
+//! that a reference belongs to the store and gives its slots, `from_slots` makes a value of slots whose type is known. Both
+//! are called by `func`, `global` and `host_func`. Invariant: what `to_slots` gives under a type that
 //! `check` accepted is safe for a guest to use as that type.
 
-use crate::error::arguments;
+use crate::error::{arguments, bug};
 use crate::store::{StoreId, StoreOpaque};
 use crate::{AsContext, ExnRef, ExternRef, Func, HeapType, RefType, Result, ValType};
 
 /// A value of WebAssembly.
 ///
-/// Floats are kept as their bits, so that a NaN keeps its payload. There is no variant for `v128` yet: a module that uses it is
-/// refused.
+/// Floats are kept as their bits, so that a NaN keeps its payload.
 ///
 /// # Examples
 ///
@@ -34,12 +33,59 @@ pub enum Val {
     F32(u32),
     /// The bits of a 64-bit float.
     F64(u64),
+    /// A vector of 128 bits.
+    V128(V128),
     /// A function or null.
     FuncRef(Option<Func>),
     /// A host value or null.
     ExternRef(Option<ExternRef>),
     /// A reference to an exception, or null.
     ExnRef(Option<ExnRef>),
+}
+
+/// A vector of 128 bits; lane 0 is in the lowest bits.
+///
+/// # Examples
+///
+/// ```
+/// # use crescendo::V128;
+/// assert_eq!(V128::from(1 << 64).as_u128(), 1 << 64);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct V128([u64; 2]);
+
+impl V128 {
+    /// The vector as a number.
+    #[inline]
+    pub const fn as_u128(self) -> u128 {
+        self.0[0] as u128 | (self.0[1] as u128) << 64
+    }
+
+    /// The vector in its slots.
+    #[inline]
+    pub(crate) const fn from_slots(slots: [u64; 2]) -> V128 {
+        V128(slots)
+    }
+
+    /// The vector's slots.
+    #[inline]
+    pub(crate) const fn to_slots(self) -> [u64; 2] {
+        self.0
+    }
+}
+
+impl From<u128> for V128 {
+    #[inline]
+    fn from(bits: u128) -> V128 {
+        V128([bits as u64, (bits >> 64) as u64])
+    }
+}
+
+impl From<V128> for u128 {
+    #[inline]
+    fn from(vector: V128) -> u128 {
+        vector.as_u128()
+    }
 }
 
 /// A reference of WebAssembly: what tables hold.
@@ -93,6 +139,8 @@ impl Val {
         f32 unwrap_f32 f32: Val::F32(bits) => f32::from_bits(bits);
         /// The value of an `f64`.
         f64 unwrap_f64 f64: Val::F64(bits) => f64::from_bits(bits);
+        /// The value of a `v128`.
+        v128 unwrap_v128 V128: Val::V128(value) => value;
         /// The value of a function reference: `Some(None)` is a null one.
         func_ref unwrap_func_ref Option<Func>: Val::FuncRef(func) => func;
         /// The value of an external reference: `Some(None)` is a null one.
@@ -102,14 +150,13 @@ impl Val {
     }
 
     /// The value that a local of type `ty` starts with: zero or null. `None` when the type has no default (references that
-    /// cannot be null) or no values here (`v128`).
+    /// cannot be null).
     ///
     /// # Examples
     ///
     /// ```
     /// # use crescendo::{Val, ValType};
     /// assert_eq!(Val::default_for_ty(&ValType::I64).unwrap().i64(), Some(0));
-    /// assert!(Val::default_for_ty(&ValType::V128).is_none());
     /// ```
     pub fn default_for_ty(ty: &ValType) -> Option<Val> {
         match ty {
@@ -117,7 +164,7 @@ impl Val {
             ValType::I64 => Some(Val::I64(0)),
             ValType::F32 => Some(Val::F32(0)),
             ValType::F64 => Some(Val::F64(0)),
-            ValType::V128 => None,
+            ValType::V128 => Some(Val::V128(V128::default())),
             ValType::Ref(ty) => ty.nullable.then(|| Val::null_ref(&ty.heap)),
         }
     }
@@ -138,6 +185,7 @@ impl Val {
             Val::I64(_) => ValType::I64,
             Val::F32(_) => ValType::F32,
             Val::F64(_) => ValType::F64,
+            Val::V128(_) => ValType::V128,
             Val::FuncRef(func) => ValType::Ref(Ref::Func(*func).ty(store)?),
             Val::ExternRef(reference) => ValType::Ref(Ref::Extern(*reference).ty(store)?),
             Val::ExnRef(exception) => ValType::Ref(Ref::Exn(*exception).ty(store)?),
@@ -193,7 +241,8 @@ impl Val {
             (Val::I32(_), ValType::I32)
             | (Val::I64(_), ValType::I64)
             | (Val::F32(_), ValType::F32)
-            | (Val::F64(_), ValType::F64) => true,
+            | (Val::F64(_), ValType::F64)
+            | (Val::V128(_), ValType::V128) => true,
             (Val::FuncRef(func), ValType::Ref(ty)) => Ref::Func(*func).matches(store, ty)?,
             (Val::ExternRef(reference), ValType::Ref(ty)) => Ref::Extern(*reference).matches(store, ty)?,
             (Val::ExnRef(exception), ValType::Ref(ty)) => Ref::Exn(*exception).matches(store, ty)?,
@@ -221,6 +270,7 @@ impl Val {
             Val::I64(_) => "i64",
             Val::F32(_) => "f32",
             Val::F64(_) => "f64",
+            Val::V128(_) => "v128",
             Val::FuncRef(Some(_)) => "a function of another type",
             Val::FuncRef(None) => "a null funcref",
             Val::ExternRef(Some(_)) => "an externref",
@@ -230,36 +280,75 @@ impl Val {
         }
     }
 
-    /// The value's slot. A reference has to belong to `store`.
+    /// The value's slots; the second is that of vectors. A reference has to belong to `store`.
     #[inline]
-    pub(crate) fn to_slot(self, store: StoreId) -> Result<u64> {
-        Ok(match self {
+    pub(crate) fn to_slots(self, store: StoreId) -> Result<[u64; 2]> {
+        let slot = match self {
             Val::I32(value) => u64::from(value as u32),
             Val::I64(value) => value as u64,
             Val::F32(bits) => u64::from(bits),
             Val::F64(bits) => bits,
+            Val::V128(vector) => return Ok(vector.to_slots()),
             Val::FuncRef(func) => Ref::Func(func).to_slot(store)?,
             Val::ExternRef(reference) => Ref::Extern(reference).to_slot(store)?,
             Val::ExnRef(exception) => Ref::Exn(exception).to_slot(store)?,
-        })
+        };
+        Ok([slot, 0])
     }
 
-    /// The value in a slot. Fails for `v128`, which no slot can hold.
+    /// Puts the value, which is of type `ty`, into its slots from `at` on, and moves `at` behind them.
+    #[inline]
+    pub(crate) fn put(self, ty: &ValType, slots: &mut [u64], at: &mut usize, store: StoreId) -> Result<()> {
+        let words = self.to_slots(store)?;
+        let start = *at;
+        *at += ty.slots();
+        match slots.get_mut(start..*at) {
+            Some(place) => place.copy_from_slice(&words[..ty.slots()]),
+            None => return Err(bug!("no slot {start} for a value")),
+        }
+        Ok(())
+    }
+
+    /// Takes a value out of its slots from `at` on, and moves `at` behind them.
     ///
     /// # Safety
     ///
-    /// The slot was written as a value of type `ty`, by a guest of `store` or by `to_slot`.
+    /// As for [`Val::from_slots`].
     #[inline]
-    pub(crate) unsafe fn from_slot(slot: u64, ty: &ValType, store: &StoreOpaque) -> Result<Val> {
-        Ok(match ty {
+    pub(crate) unsafe fn take(
+        ty: &ValType,
+        slots: &[u64],
+        at: &mut usize,
+        store: &StoreOpaque,
+    ) -> Result<Val> {
+        let start = *at;
+        *at += ty.slots();
+        let words = match slots.get(start..*at) {
+            Some([low, high]) => [*low, *high],
+            Some([slot]) => [*slot, 0],
+            _ => return Err(bug!("no slot {start} of a value")),
+        };
+        // SAFETY: the caller vouches for the slots and their type.
+        Ok(unsafe { Val::from_slots(words, ty, store) })
+    }
+
+    /// The value in its slots; the second is that of vectors.
+    ///
+    /// # Safety
+    ///
+    /// The slots were written as a value of type `ty`, by a guest of `store` or by `to_slot`.
+    #[inline]
+    pub(crate) unsafe fn from_slots(slots: [u64; 2], ty: &ValType, store: &StoreOpaque) -> Val {
+        let slot = slots[0];
+        match ty {
             ValType::I32 => Val::I32(slot as i32),
             ValType::I64 => Val::I64(slot as i64),
             ValType::F32 => Val::F32(slot as u32),
             ValType::F64 => Val::F64(slot),
-            ValType::V128 => return Err(arguments!("v128 values cannot cross to the host yet")),
+            ValType::V128 => Val::V128(V128::from_slots(slots)),
             // SAFETY: the caller vouches for the slot and its type.
             ValType::Ref(ty) => Val::from(unsafe { Ref::from_slot(slot, ty, store) }),
-        })
+        }
     }
 }
 
@@ -432,6 +521,8 @@ conversions! {
     u64 => Val: value => Val::I64(value as i64);
     f32 => Val: value => Val::F32(value.to_bits());
     f64 => Val: value => Val::F64(value.to_bits());
+    V128 => Val: value => Val::V128(value);
+    u128 => Val: value => Val::V128(value.into());
     Func => Val: value => Val::FuncRef(Some(value));
     Option<Func> => Val: value => Val::FuncRef(value);
     ExternRef => Val: value => Val::ExternRef(Some(value));

@@ -4,7 +4,7 @@
 //! expressions and segments say.
 
 use super::InstanceData;
-use super::imports::Imports;
+use super::imports::{ImportedMemory, Imports};
 use crate::error::{Error, Result};
 use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
 use crate::store::StoreInner;
@@ -14,6 +14,7 @@ use crescendo_abi::{VmContext, VmFuncRef};
 use crescendo_interp::Variant;
 use crescendo_module::TagIdx;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// Makes an instance and gives it to the store. Its globals are zero, its tables null, its segments not yet used.
 ///
@@ -45,7 +46,11 @@ pub(super) fn allocate<T>(
         .map_err(|error| Error::msg(format_args!("{error}: an instance of the module takes {size} bytes")))?;
 
     let store = &mut inner.opaque;
-    let mut all_memories = imports.memories.clone();
+    let imported = imports.memories.iter().map(|memory| match memory {
+        ImportedMemory::Record(record) => *record,
+        ImportedMemory::Shared(shared) => store.push_memory(MemoryRecord::of_shared(Arc::clone(shared))),
+    });
+    let mut all_memories: Vec<NonNull<MemoryRecord>> = imported.collect();
     all_memories.extend(memories.into_iter().map(|memory| store.push_memory(memory)));
     let mut all_tables = imports.tables.clone();
     all_tables.extend(tables.into_iter().map(|table| store.push_table(table)));
@@ -66,6 +71,7 @@ pub(super) fn allocate<T>(
         store: store.id(),
         variant,
         context,
+        memories: all_memories.clone().into(),
         tags: tags.into(),
         imported_globals: imports.globals.iter().map(|(_, ty)| *ty).collect(),
         dropped_elements: vec![false; info.elements().len()].into(),
@@ -84,7 +90,9 @@ pub(super) fn allocate<T>(
     // SAFETY: the header is the first part of every context.
     unsafe { instance.context().write(header) };
     let offsets = module.offsets();
-    instance.write_pointers(offsets.memory(0), all_memories);
+    // SAFETY: a store's memories live as long as the store.
+    let memories = all_memories.into_iter().map(|memory| unsafe { MemoryRecord::vm(memory) });
+    instance.write_pointers(offsets.memory(0), memories);
     instance.write_pointers(offsets.table(0), all_tables);
     instance.write_pointers(offsets.imported_global(0), imports.globals.iter().map(|(global, _)| *global));
     instance.write_pointers(offsets.imported_func(0), imports.funcs.iter().copied());

@@ -5,6 +5,16 @@ use crate::error::{Result, bug};
 use crescendo_module::{ConstExpr, ConstOp};
 use smallvec::SmallVec;
 
+/// The first value of a global, as its slots.
+pub(super) fn evaluate_global(instance: &InstanceData, expr: &ConstExpr) -> Result<[u64; 2]> {
+    match expr.single() {
+        Some(ConstOp::V128Const(slots)) => Ok(slots),
+        // SAFETY: the global is alive, and nothing writes to it meanwhile.
+        Some(ConstOp::GlobalGet(global)) => Ok(unsafe { instance.global(global).as_ref() }.slots),
+        _ => Ok([evaluate(instance, expr)?, 0]),
+    }
+}
+
 /// The value of an expression, as a slot. Globals that it gets must have their values already.
 ///
 /// # Errors

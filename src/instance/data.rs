@@ -6,13 +6,14 @@
 use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
 use crate::store::StoreId;
 use crate::tag::TagRecord;
-use crate::{Extern, Func, Global, Memory, Module, Table, Tag, ValType};
+use crate::{Extern, Func, Global, Memory, Module, SharedMemory, Table, Tag, ValType};
 use crescendo_abi::{VmContext, VmFuncRef, VmGlobal, VmOffsets};
 use crescendo_interp::Variant;
 use crescendo_module::{
     DataIdx, ElemIdx, EntityIndex, FuncIdx, GlobalIdx, GlobalType, MemoryIdx, TableIdx, TagIdx,
 };
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// An instance of a store.
 pub(crate) struct InstanceData {
@@ -21,6 +22,8 @@ pub(crate) struct InstanceData {
     pub(super) variant: Variant,
     /// Holds the [`VmContext`].
     pub(super) context: ZeroedBuffer,
+    /// The memories, by [`MemoryIdx`]; the dummy when the module has none.
+    pub(super) memories: Box<[NonNull<MemoryRecord>]>,
     /// The types with which imported globals were made, which may be narrower than what the module asks for.
     pub(super) imported_globals: Box<[GlobalType]>,
     /// The exception tags, by [`TagIdx`].
@@ -104,10 +107,7 @@ impl InstanceData {
     ///
     /// When the module has no such memory.
     pub(crate) fn memory(&self, memory: MemoryIdx) -> NonNull<MemoryRecord> {
-        assert!(memory.as_u32() < self.offsets().counts().memories.max(1), "{memory:?} is not in the module");
-        // SAFETY: the layout has a pointer there, and a store's memories are `MemoryRecord`s, which start with what
-        // contexts point to.
-        unsafe { self.pointee(self.offsets().memory(memory.as_u32())) }
+        self.memories[memory.index()]
     }
 
     /// A table.
@@ -117,7 +117,8 @@ impl InstanceData {
     /// When the module has no such table.
     pub(crate) fn table(&self, table: TableIdx) -> NonNull<TableRecord> {
         assert!(table.as_u32() < self.offsets().counts().tables, "{table:?} is not in the module");
-        // SAFETY: as for memories.
+        // SAFETY: the layout has a pointer there, and a store's tables are `TableRecord`s, which start with what contexts
+        // point to.
         unsafe { self.pointee(self.offsets().table(table.as_u32())) }
     }
 
@@ -209,8 +210,14 @@ impl InstanceData {
                 Extern::Table(unsafe { Table::from_record(self.store, self.table(table)) })
             }
             EntityIndex::Memory(memory) => {
+                let record = self.memory(memory);
+                // SAFETY: a store's memories live as long as the store; the borrow ends here.
+                if let Some(shared) = unsafe { record.as_ref() }.shared() {
+                    let engine = self.module.engine().clone();
+                    return Extern::SharedMemory(SharedMemory::from_record(engine, Arc::clone(shared)));
+                }
                 // SAFETY: as above.
-                Extern::Memory(unsafe { Memory::from_record(self.store, self.memory(memory)) })
+                Extern::Memory(unsafe { Memory::from_record(self.store, record) })
             }
             EntityIndex::Global(global) => {
                 let (address, ty) = (self.global(global), self.global_type(global));

@@ -1,22 +1,29 @@
 //! Whether the objects given for a module's imports fit, and their addresses.
 
 use crate::error::{Error, ErrorKind, Result, UnknownImport, arguments};
-use crate::runtime::{MemoryRecord, TableRecord};
+use crate::runtime::{MemoryRecord, SharedRecord, TableRecord};
 use crate::store::StoreOpaque;
 use crate::tag::TagRecord;
 use crate::{Extern, Module};
 use crescendo_abi::{VmFuncRef, VmGlobal};
 use crescendo_module::{EntityType, GlobalType};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// The objects that a module imports, by index space and in order. All belong to the store that they were checked with.
 #[derive(Default)]
 pub(super) struct Imports {
     pub(super) funcs: Vec<NonNull<VmFuncRef>>,
     pub(super) tables: Vec<NonNull<TableRecord>>,
-    pub(super) memories: Vec<NonNull<MemoryRecord>>,
+    pub(super) memories: Vec<ImportedMemory>,
     pub(super) globals: Vec<(NonNull<VmGlobal>, GlobalType)>,
     pub(super) tags: Vec<NonNull<TagRecord>>,
+}
+
+/// A memory of the store, or one that is to become one of its memories, too.
+pub(super) enum ImportedMemory {
+    Record(NonNull<MemoryRecord>),
+    Shared(Arc<SharedRecord>),
 }
 
 /// Checks that `items` are what the module imports.
@@ -42,8 +49,8 @@ pub(super) fn check(store: &StoreOpaque, module: &Module, items: &[Extern]) -> R
     for (number, (import, item)) in wanted.iter().zip(items).enumerate() {
         item.check_store(store)
             .map_err(|error| error.context(format_args!("import `{}::{}`", import.module, import.name)))?;
-        if !imports.take(store, &import.ty, *item) {
-            return Err(incompatible(store, module, number, *item));
+        if !imports.take(store, &import.ty, item) {
+            return Err(incompatible(store, module, number, item));
         }
     }
     Ok(imports)
@@ -51,7 +58,7 @@ pub(super) fn check(store: &StoreOpaque, module: &Module, items: &[Extern]) -> R
 
 impl Imports {
     /// Adds an item if it fits; answers whether it does.
-    fn take(&mut self, store: &StoreOpaque, expected: &EntityType, item: Extern) -> bool {
+    fn take(&mut self, store: &StoreOpaque, expected: &EntityType, item: &Extern) -> bool {
         match (item, expected) {
             (Extern::Func(func), EntityType::Func(expected)) if func.type_id(store) == Some(*expected) => {
                 self.funcs.push(func.stored().address(store));
@@ -64,7 +71,12 @@ impl Imports {
             (Extern::Memory(memory), EntityType::Memory(expected))
                 if memory.record(store).current_type().matches(expected) =>
             {
-                self.memories.push(memory.stored().address(store));
+                self.memories.push(ImportedMemory::Record(memory.stored().address(store)));
+            }
+            (Extern::SharedMemory(memory), EntityType::Memory(expected))
+                if memory.current_type().matches(expected) =>
+            {
+                self.memories.push(ImportedMemory::Shared(Arc::clone(memory.record())));
             }
             (Extern::Global(global), EntityType::Global(expected))
                 if global.global_type().matches(expected) =>
@@ -83,7 +95,7 @@ impl Imports {
 }
 
 #[cold]
-fn incompatible(store: &StoreOpaque, module: &Module, number: usize, item: Extern) -> Error {
+fn incompatible(store: &StoreOpaque, module: &Module, number: usize, item: &Extern) -> Error {
     match module.imports().nth(number) {
         Some(import) => Error::incompatible_import(
             import.module(),

@@ -4,7 +4,7 @@
 //! a segment that does not fit is a trap, and what earlier segments wrote stays.
 
 use super::InstanceData;
-use super::const_expr::evaluate;
+use super::const_expr::{evaluate, evaluate_global};
 use super::segments::{init_memory, init_table};
 use crate::error::{Error, Result};
 use crate::runtime::{Stop, enter};
@@ -38,10 +38,10 @@ pub(super) fn initialize<T: 'static>(
 fn globals(instance: &InstanceData) -> Result<()> {
     let info = instance.module().info();
     for (number, init) in (info.imported_global_count()..).zip(info.global_inits()) {
-        let value = evaluate(instance, init)?;
+        let value = evaluate_global(instance, init)?;
         let mut global = instance.global(GlobalIdx::new(number));
         // SAFETY: the global is alive, and nobody else refers to the globals of a new instance.
-        unsafe { global.as_mut() }.slots = [value, 0];
+        unsafe { global.as_mut() }.slots = value;
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ use crate::externs::Export;
 use crate::store::Stored;
 use crate::typed::{WasmParams, WasmResults};
 use crate::{
-    AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, Table, Tag, TypedFunc,
+    AsContext, AsContextMut, ErrorKind, Extern, Func, Global, Memory, Module, SharedMemory, Table, Tag,
+    TypedFunc,
 };
 
 /// A module that has its imports and its state in a store.
@@ -138,13 +139,22 @@ impl Instance {
         func.typed(store).map_err(|error| error.context(format_args!("export `{name}`")))
     }
 
-    /// The memory that is exported under a name; `None` also when something else is.
+    /// The memory that is exported under a name; `None` also when something else is, as a shared memory.
     ///
     /// # Panics
     ///
     /// When the instance belongs to another store.
     pub fn get_memory(&self, store: impl AsContext, name: &str) -> Option<Memory> {
         self.get_export(store, name)?.into_memory()
+    }
+
+    /// The shared memory that is exported under a name; `None` also when something else is.
+    ///
+    /// # Panics
+    ///
+    /// When the instance belongs to another store.
+    pub fn get_shared_memory(&self, store: impl AsContext, name: &str) -> Option<SharedMemory> {
+        self.get_export(store, name)?.into_shared_memory()
     }
 
     /// The table that is exported under a name; `None` also when something else is.

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::error::Result;
 use crate::host_func::RawHostFn;
 use crate::store::{AnyStore, StoreContextMut, StoreInner};
-use crate::{Engine, FuncType, ValType};
+use crate::{Engine, FuncType};
 use crescendo_abi::{VmContext, VmFuncRef, VmHostContext};
 use crescendo_module::{TypeHandle, TypeId};
 use std::any::Any;
@@ -153,12 +153,7 @@ unsafe fn invoke<T: 'static>(
     callback(caller, slots)
 }
 
-/// Slots that a list of values takes.
-pub(crate) fn slots_of(types: &[ValType]) -> usize {
-    types.iter().map(|ty| if *ty == ValType::V128 { 2 } else { 1 }).sum()
-}
-
 /// Slots of the longer of a type's parameters and results.
 pub(crate) fn slot_count(ty: &FuncType) -> usize {
-    slots_of(ty.params()).max(slots_of(ty.results()))
+    ty.param_slots().max(ty.result_slots())
 }

@@ -2,28 +2,42 @@
 //!
 //! A memory that qualifies lies in a reservation that is larger than any address its guest can form, so that accesses need
 //! no check and the base never moves (*guarded*). The others, and those for which the system refused the reservation, are
-//! plain allocations that move when they grow (`guarded_len` 0). Invariant: `vm.len` bytes from `vm.base` on are readable
+//! plain allocations that move when they grow (`guarded_len` 0). The record of a shared memory refers to what all its stores
+//! share (`shared_memory.rs`). Invariant of the others: `vm.len` bytes from `vm.base` on are readable
 //! and writable, and every byte between `vm.len` and `vm.guarded_len` faults.
 
+use super::racy;
+use super::shared_memory::SharedRecord;
 use super::stop::range;
 use super::zeroed::{OutOfMemory, ZeroedBuffer};
-use crate::error::{Error, Result, limit};
+use crate::error::{Error, Result, bug, limit};
 use crate::limits::ResourceLimiter;
 use crate::{Engine, MemoryType};
 use crescendo_abi::{TrapCode, VmMemory};
 use crescendo_code::{GuardRange, Reservation};
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 /// Address space of a guarded memory: any 32-bit index plus any 32-bit offset, and the widest access.
-const GUARDED_RESERVATION: usize = (4 << 30) + (4 << 30) + (64 << 10);
+pub(super) const GUARDED_RESERVATION: usize = (4 << 30) + (4 << 30) + (64 << 10);
 
-/// Bytes that a 32-bit memory may have at most.
-const MAX_BYTES_32: u64 = 1 << 32;
+/// Whether a memory of this type can have a guard: every address that its guest can form can be reserved, and its end is
+/// that of a page of the system.
+pub(crate) fn has_guard(ty: &MemoryType) -> bool {
+    !ty.memory64 && ty.page_size_log2 == 16
+}
+
+/// Bytes that a memory may have at most, whatever maximum its type has: its number of pages fits its index type.
+pub(super) fn most_bytes(ty: &MemoryType) -> usize {
+    let bytes =
+        crescendo_module::max_memory_pages(ty.memory64, ty.page_size_log2).saturating_mul(ty.page_size());
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
 
 /// A linear memory of a store.
 #[repr(C)]
 pub(crate) struct MemoryRecord {
-    /// Must be first: contexts point to it, builtins cast back.
+    /// What contexts point to, unless the memory is shared. Must be first.
     vm: VmMemory,
     ty: MemoryType,
     backing: Backing,
@@ -35,6 +49,8 @@ enum Backing {
     /// With its entry in the list of ranges where faults of native code are traps.
     Guarded(Reservation, #[expect(dead_code, reason = "its drop ends the entry")] GuardRange),
     Plain(ZeroedBuffer),
+    /// The memory is there, and the record's own `vm` means nothing.
+    Shared(Arc<SharedRecord>),
 }
 
 impl MemoryRecord {
@@ -54,13 +70,52 @@ impl MemoryRecord {
         ty: MemoryType,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<MemoryRecord> {
+        if ty.shared {
+            if let Some(limiter) = limiter {
+                let bytes =
+                    |pages: u64| usize::try_from(pages.saturating_mul(ty.page_size())).unwrap_or(usize::MAX);
+                let (desired, maximum) = (bytes(ty.minimum), ty.maximum.map(bytes));
+                if !limiter.memory_growing(0, desired, maximum)? {
+                    return Err(limit!("the store's limiter refused a memory of {desired} bytes"));
+                }
+            }
+            return Ok(MemoryRecord::of_shared(Arc::new(SharedRecord::new(engine, ty)?)));
+        }
         let mut record = MemoryRecord::empty(engine, ty);
         record.grow(ty.minimum, limiter)??;
         Ok(record)
     }
 
+    /// What a shared memory is in a store.
+    pub(crate) fn of_shared(shared: Arc<SharedRecord>) -> MemoryRecord {
+        let vm = VmMemory { base: ptr::without_provenance_mut(16), len: 0, guarded_len: 0 };
+        MemoryRecord { vm, ty: *shared.declared_type(), backing: Backing::Shared(shared) }
+    }
+
+    /// What contexts point to.
+    ///
+    /// # Safety
+    ///
+    /// The record is alive.
+    pub(crate) unsafe fn vm(record: NonNull<MemoryRecord>) -> NonNull<VmMemory> {
+        // SAFETY: the caller's promise.
+        match unsafe { record.as_ref() }.shared() {
+            Some(shared) => shared.vm(),
+            // The first field.
+            None => record.cast(),
+        }
+    }
+
+    /// What the memory's stores share, if it is a shared memory.
+    pub(crate) fn shared(&self) -> Option<&Arc<SharedRecord>> {
+        match &self.backing {
+            Backing::Shared(shared) => Some(shared),
+            _ => None,
+        }
+    }
+
     fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
-        let qualifies = engine.config().guarded_memories() && !ty.memory64 && ty.page_size_log2 == 16;
+        let qualifies = engine.config().guarded_memories() && has_guard(&ty);
         let reserved = if qualifies { Reservation::reserve(GUARDED_RESERVATION).ok() } else { None };
         match reserved {
             Some(reservation) => {
@@ -88,31 +143,31 @@ impl MemoryRecord {
 
     /// Whether accesses need no check.
     pub(crate) fn is_guarded(&self) -> bool {
-        self.vm.guarded_len != 0
+        self.shared().map_or(self.vm.guarded_len != 0, |shared| shared.is_guarded())
     }
 
     /// Number of pages.
     pub(crate) fn pages(&self) -> u64 {
-        self.vm.len >> self.ty.page_size_log2
+        self.len() >> self.ty.page_size_log2
     }
 
     /// Number of bytes.
     pub(crate) fn len(&self) -> u64 {
-        self.vm.len
+        self.shared().map_or(self.vm.len, |shared| shared.len())
     }
 
     /// The first byte.
     pub(crate) fn base(&self) -> *mut u8 {
-        self.vm.base
+        self.shared().map_or(self.vm.base, |shared| shared.base())
     }
 
-    /// The memory's bytes.
+    /// The memory's bytes; none of a shared memory, on which threads race.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the type's invariant; the guest does not run while the host has the borrow.
         unsafe { std::slice::from_raw_parts(self.vm.base, self.vm.len as usize) }
     }
 
-    /// The memory's bytes, to be changed.
+    /// The memory's bytes, to be changed; none of a shared memory.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: the type's invariant; the guest does not run while the host has the borrow.
         unsafe { std::slice::from_raw_parts_mut(self.vm.base, self.vm.len as usize) }
@@ -139,23 +194,29 @@ impl MemoryRecord {
         let desired = old_pages.checked_add(delta).and_then(bytes_of);
         let maximum = self.ty.maximum.map(|pages| bytes_of(pages).unwrap_or(usize::MAX));
         if let Some(limiter) = &mut limiter
-            && !limiter.memory_growing(self.vm.len as usize, desired.unwrap_or(usize::MAX), maximum)?
+            && !limiter.memory_growing(self.len() as usize, desired.unwrap_or(usize::MAX), maximum)?
         {
             return Ok(Err(limit!("the store's limiter refused a memory of {desired:?} bytes")));
         }
-        if let Err(error) = self.resize(desired, maximum) {
-            let told = error.to_string();
-            if let Some(limiter) = limiter {
-                limiter.memory_grow_failed(error)?;
-            }
-            return Ok(Err(limit!("{told}")));
+        // Other threads may make a shared memory grow meanwhile.
+        let outcome = match &self.backing {
+            Backing::Shared(shared) => shared.grow(delta),
+            _ => self.resize(desired, maximum).map(|()| old_pages),
+        };
+        let error = match outcome {
+            Ok(old_pages) => return Ok(Ok(old_pages)),
+            Err(error) => error,
+        };
+        let told = error.to_string();
+        if let Some(limiter) = limiter {
+            limiter.memory_grow_failed(error)?;
         }
-        Ok(Ok(old_pages))
+        Ok(Err(limit!("{told}")))
     }
 
     /// Grows to `desired` bytes, `None` being more than there can be.
     fn resize(&mut self, desired: Option<usize>, maximum: Option<usize>) -> Result<()> {
-        let ceiling = if self.ty.memory64 { usize::MAX } else { MAX_BYTES_32 as usize };
+        let ceiling = most_bytes(&self.ty);
         let most = maximum.unwrap_or(ceiling).min(ceiling);
         let desired = match desired {
             Some(desired) if desired <= most => desired,
@@ -163,6 +224,7 @@ impl MemoryRecord {
         };
         let used = self.vm.len as usize;
         match &mut self.backing {
+            Backing::Shared(_) => return Err(bug!("a shared memory grows in another way")),
             Backing::Dummy => return Err(Error::msg("an instance without memories cannot grow one")),
             Backing::Guarded(reservation, _) => reservation.commit(used..desired)?,
             Backing::Plain(buffer) => {
@@ -180,6 +242,9 @@ impl MemoryRecord {
 impl MemoryRecord {
     /// Sets `len` bytes from `start` on.
     pub(crate) fn fill(&mut self, start: u64, value: u8, len: u64) -> Result<(), TrapCode> {
+        if let Some(shared) = self.shared() {
+            return shared.fill(start, value, len);
+        }
         let range = self.range(start, len)?;
         self.bytes_mut()[range].fill(value);
         Ok(())
@@ -189,15 +254,20 @@ impl MemoryRecord {
     pub(crate) fn init(&mut self, start: u64, data: &[u8], source: u64, len: u64) -> Result<(), TrapCode> {
         let target = self.range(start, len)?;
         let source = range(source, len, data.len() as u64, TrapCode::MemoryOutOfBounds)?;
-        self.bytes_mut()[target].copy_from_slice(&data[source]);
-        Ok(())
+        match self.shared() {
+            Some(shared) => shared.write(start, &data[source]),
+            None => {
+                self.bytes_mut()[target].copy_from_slice(&data[source]);
+                Ok(())
+            }
+        }
     }
 
     /// Copies `len` bytes of `source`, from `source_start` on, to `target`, from `target_start` on. Both may be one memory.
     ///
     /// # Safety
     ///
-    /// Both are alive, and nobody else uses them meanwhile.
+    /// Both are alive, and nobody else uses them meanwhile unless they are shared.
     pub(crate) unsafe fn copy(
         target: NonNull<MemoryRecord>,
         target_start: u64,
@@ -210,15 +280,21 @@ impl MemoryRecord {
         // SAFETY: as above.
         let from = unsafe { source.as_ref() };
         let (to_range, from_range) = (to.range(target_start, len)?, from.range(source_start, len)?);
+        let is_shared = to.shared().is_some() || from.shared().is_some();
         let to = to.base().wrapping_add(to_range.start);
         let from = from.base().wrapping_add(from_range.start);
+        if is_shared {
+            // SAFETY: as below; other threads race on them only by atomics and from generated code.
+            unsafe { racy::copy(to, from, to_range.len()) };
+            return Ok(());
+        }
         // SAFETY: both ranges were just checked to lie inside of their memories; `copy` allows overlaps.
         unsafe { ptr::copy(from, to, to_range.len()) };
         Ok(())
     }
 
     fn range(&self, start: u64, len: u64) -> Result<std::ops::Range<usize>, TrapCode> {
-        range(start, len, self.vm.len, TrapCode::MemoryOutOfBounds)
+        range(start, len, self.len(), TrapCode::MemoryOutOfBounds)
     }
 }
 
@@ -240,6 +316,21 @@ mod tests {
             assert!(memory.bytes()[..1 << 16].iter().all(|&byte| byte == 1));
             assert!(memory.bytes()[1 << 16..].iter().all(|&byte| byte == 0));
         }
+    }
+
+    #[test]
+    fn memories_with_small_pages_have_any_size_and_no_guard() {
+        let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(100, Some(300)) };
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        assert!(!memory.is_guarded());
+        assert_eq!((memory.pages(), memory.len()), (100, 100));
+        assert_eq!(memory.grow(200, None).unwrap().unwrap(), 100);
+        assert!(memory.grow(1, None).unwrap().is_err());
+        assert!(memory.fill(299, 1, 1).is_ok() && memory.fill(300, 1, 1).is_err());
+        // A size of 2^32 would look like 0.
+        let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(0, None) };
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        assert!(memory.grow(1 << 32, None).unwrap().is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | [`HostFunction`] | from wasm into the host |
 //! | [`throw`] | from where an exception is thrown to where it is caught |
 //! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
+//! | [`SharedRecord`] | what the records of a shared memory in all its stores refer to |
 //! | [`CodeTable`] | a module's bytecode |
 //! | [`Stop`] | why an operation cannot go on |
 //!
@@ -15,14 +16,20 @@ mod code_table;
 pub(crate) mod enter;
 mod host_function;
 mod memory;
+mod parking;
+mod racy;
+mod shared_memory;
 mod stop;
 mod table;
 pub(crate) mod throw;
 mod zeroed;
 
 pub(crate) use code_table::CodeTable;
-pub(crate) use host_function::{HostFunction, slot_count, slots_of};
-pub(crate) use memory::MemoryRecord;
+pub(crate) use host_function::{HostFunction, slot_count};
+pub(crate) use memory::{MemoryRecord, has_guard};
+pub(crate) use parking::Tick;
+pub use parking::WaitResult;
+pub(crate) use shared_memory::{SharedRecord, atomic_range};
 pub(crate) use stop::{Stop, range};
 pub(crate) use table::TableRecord;
 pub(crate) use zeroed::ZeroedBuffer;

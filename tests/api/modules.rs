@@ -109,8 +109,9 @@ fn what_the_configuration_forbids_is_refused() {
     for (text, message) in [
         ("(module (func return_call 0))", "the tail call proposal is switched off"),
         ("(module (func) (func))", "functions: 2 exceeds the limit of 1"),
-        ("(module (memory 1 1 shared))", "the threads proposal is not supported"),
-        ("(module (func (result v128) unreachable))", "the SIMD proposal is not supported"),
+        ("(module (func try catch_all end))", "the legacy exception handling proposal is switched off"),
+        ("(module (type (struct)))", "the GC proposal is not supported"),
+        ("(module (func unreachable i64.add128 drop drop))", "the wide arithmetic proposal is switched off"),
     ] {
         let bytes = wat::parse_str(text).unwrap();
         let error = Module::new(&engine, &bytes).unwrap_err();

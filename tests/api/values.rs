@@ -1,7 +1,10 @@
 //! Values: what they hold, which types they have, and calls with them.
 
 use crate::setup::{engines, instance};
-use crescendo::{Engine, ErrorKind, ExternRef, Func, FuncType, HeapType, Ref, RefType, Store, Val, ValType};
+use crescendo::{
+    Engine, ErrorKind, ExternRef, Func, FuncType, HeapType, Linker, Module, Ref, RefType, Store, V128, Val,
+    ValType,
+};
 
 #[test]
 fn accessors_give_values_of_their_own_type_only() {
@@ -37,7 +40,7 @@ fn defaults_are_zero_and_null() {
     assert_eq!(default(&F64).unwrap().f64().map(f64::to_bits), Some(0));
     assert_eq!(default(&ValType::FUNCREF).unwrap().func_ref(), Some(None));
     assert_eq!(default(&ValType::EXTERNREF).unwrap().extern_ref(), Some(None));
-    assert!(default(&V128).is_none());
+    assert_eq!(default(&V128).unwrap().v128(), Some(0.into()));
     assert!(default(&ValType::Ref(RefType::new(false, HeapType::Func))).is_none());
     assert!(Val::null_ref(&HeapType::NoFunc).func_ref().is_some());
     assert!(Ref::null(&HeapType::NoExtern).as_extern().is_some());
@@ -186,11 +189,81 @@ fn an_untyped_host_function_must_set_results_that_cannot_be_null() {
 }
 
 #[test]
-fn vectors_do_not_cross_to_the_host_yet() {
+fn vectors_take_two_slots() {
+    for (mode, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let wasm = wat::parse_str(
+            r#"(module
+                (type $many (func (param i32 v128 f64 v128) (result v128 i32 v128 f64)))
+                (import "" "swap" (func $swap (type $many)))
+                (global $g (export "g") (mut v128) (v128.const i64x2 1 2))
+                (table funcref (elem $turn))
+                (func $turn (param i32 v128 f64 v128) (result v128 i32 v128 f64)
+                    (local v128)
+                    local.get 1 local.set 4
+                    local.get 3 local.get 0 local.get 4 local.get 2)
+                (func (export "swap") (type $many)
+                    local.get 0 local.get 1 local.get 2 local.get 3 call $swap)
+                (func (export "turn") (type $many)
+                    local.get 0 local.get 1 local.get 2 local.get 3 i32.const 0 call_indirect (type $many))
+                (func (export "tail") (type $many)
+                    local.get 0 local.get 1 local.get 2 local.get 3 i32.const 0
+                    return_call_indirect (type $many))
+                (func (export "pick") (param i32 v128 v128) (result v128)
+                    (block (param) (result v128 v128)
+                        local.get 1 local.get 2
+                        (br_if 0 (local.get 0)) drop
+                        global.get $g
+                        local.get 1 global.set $g)
+                    drop)
+                (func (export "sum") (param $n i32) (param $step v128) (result v128) (local $sum v128)
+                    (loop $again
+                        (local.set $sum (i32x4.add (local.get $sum) (local.get $step)))
+                        (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+                    local.get $sum))"#,
+        )
+        .unwrap();
+        let module = Module::new(&engine, wasm).unwrap();
+        let mut linker = Linker::new(&engine);
+        linker.func_wrap("", "swap", |a: i32, b: V128, c: f64, d: V128| (d, a, b, c)).unwrap();
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let (low, high) = (V128::from(0x0123_4567_89ab_cdef_u128), V128::from(7 << 100));
+        for name in ["swap", "turn", "tail"] {
+            type Params = (i32, V128, f64, u128);
+            let func = instance.get_typed_func::<Params, (V128, i32, V128, f64)>(&mut store, name).unwrap();
+            for _ in 0..3 {
+                let results = func.call(&mut store, (5, low, 2.5, high.into())).unwrap();
+                assert_eq!(results, (high, 5, low, 2.5), "{mode} {name}");
+            }
+            let func = instance.get_func(&mut store, name).unwrap();
+            let mut results = [Val::I32(0); 4];
+            let params = [Val::I32(5), Val::V128(low), Val::from(2.5), high.into()];
+            func.call(&mut store, &params, &mut results).unwrap();
+            assert_eq!((results[0].v128(), results[2].v128()), (Some(high), Some(low)), "{mode} {name}");
+        }
+        let pick = instance.get_typed_func::<(i32, V128, V128), V128>(&mut store, "pick").unwrap();
+        assert_eq!(pick.call(&mut store, (1, low, high)).unwrap(), low, "{mode}");
+        assert_eq!(pick.call(&mut store, (0, low, high)).unwrap(), low, "{mode}");
+        let global = instance.get_global(&mut store, "g").unwrap();
+        assert_eq!(global.get(&store).v128(), Some(low), "{mode}");
+        global.set(&mut store, high.into()).unwrap();
+        assert_eq!(global.get(&store).v128(), Some(high), "{mode}");
+        let sum = instance.get_typed_func::<(i32, V128), V128>(&mut store, "sum").unwrap();
+        let step = V128::from(1 | 2 << 32 | 3 << 64 | 4 << 96);
+        let expected = V128::from(1000 | 2000 << 32 | 3000 << 64 | 4000 << 96);
+        assert_eq!(sum.call(&mut store, (1000, step)).unwrap(), expected, "{mode}");
+    }
+}
+
+#[test]
+fn vectors_are_checked_like_other_values() {
     let mut store = Store::new(&Engine::default(), ());
     let func = Func::new(&mut store, FuncType::new([ValType::V128], []), |_, _, _| Ok(()));
     let error = func.call(&mut store, &[Val::I64(1)], &mut []).unwrap_err();
     assert_eq!(error.to_string(), "type mismatch in parameter 0: expected v128, found i64");
-    let func = Func::new(&mut store, FuncType::new([], [ValType::V128]), |_, _, _| Ok(()));
+    let func = Func::new(&mut store, FuncType::new([], [ValType::V128]), |_, _, results| {
+        results[0] = Val::I32(0);
+        Ok(())
+    });
     assert!(func.call(&mut store, &[], &mut [Val::I32(0)]).is_err());
 }

@@ -25,6 +25,11 @@ const FILES: &[(&str, &str)] = &[
             (func (export "_start") (call $proc_exit (i32.const 7))))"#,
     ),
     (
+        "named.wat",
+        r#"(module (type $y (func)) (memory $m (export "memory") 10 20 (pagesize 1)) (table $t 0 funcref)
+            (global $g i32 (i32.const 0)) (data $d "") (func $f (param $p i32) (block $l)))"#,
+    ),
+    (
         // Copies stdin to stdout.
         "cat.wat",
         r#"(module
@@ -122,7 +127,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("text.wat", "(module (func (result i32)"),
     ("invalid.wat", "(module (func $wrong (result i32) i64.const 1))"),
-    ("simd.wat", "(module (func (result v128) v128.const i64x2 0 0))"),
+    ("gc.wat", "(module (type (struct)))"),
     ("empty.wat", "(module)"),
     (
         "wasi.wat",
@@ -146,7 +151,7 @@ const FILES: &[(&str, &str)] = &[
 (assert_return (invoke "f" (i32.const 1)) (i32.const 2))
 "#,
     ),
-    ("simd.wast", "(module (func (result v128) v128.const i64x2 0 0))\n(module)\n"),
+    ("gc.wast", "(module (type (struct)))\n(module)\n"),
     ("broken.wast", "(module)\n(assert_nonsense)\n"),
 ];
 

@@ -218,9 +218,9 @@ fn modules_that_cannot_run() {
             ..Case::default()
         },
         Case {
-            args: &["run", "simd.wat"],
+            args: &["run", "gc.wat"],
             code: 1,
-            stderr: &["error: simd.wat: ", "the SIMD proposal is not supported"],
+            stderr: &["error: gc.wat: ", "the GC proposal is not supported"],
             ..Case::default()
         },
         Case {

@@ -32,14 +32,14 @@ fn wast() {
             ..Case::default()
         },
         Case {
-            args: &["wast", "simd.wast"],
+            args: &["wast", "gc.wast"],
             code: 1,
-            stdout: "simd.wast: 1 passed, 1 failed\nsimd.wast:1: needs a proposal that is not supported: SIMD\n",
+            stdout: "gc.wast: 1 passed, 1 failed\ngc.wast:1: needs a proposal that is not supported: GC\n",
             ..Case::default()
         },
         Case {
-            args: &["wast", "--skip", "SIMD", "simd.wast"],
-            stdout: "simd.wast: 1 passed, 0 failed, 1 skipped\n",
+            args: &["wast", "--skip", "GC", "gc.wast"],
+            stdout: "gc.wast: 1 passed, 0 failed, 1 skipped\n",
             ..Case::default()
         },
         Case {
@@ -112,6 +112,24 @@ fn inspect_names_and_functions() {
         assert!(stdout.contains(part), "{part:?} in:\n{stdout}");
     }
     assert!(stdout.lines().all(|line| line == line.trim_end()), "{stdout}");
+}
+
+#[test]
+fn inspect_shows_what_has_a_name() {
+    for (args, parts) in [
+        (&["inspect", "named.wat"][..], ["\nnames: 5\n", "  memory 0        m\n", "  global 0        g\n"]),
+        (
+            &["inspect", "--functions", "named.wat"],
+            ["\nnames: 7\n", "  local 0.0       p\n", "  label 0.0       l\n"],
+        ),
+    ] {
+        let (code, stdout, stderr) = output(crescendo(args), "");
+        assert_eq!((code, &*stderr), (Some(0), ""));
+        for part in parts {
+            assert!(stdout.contains(part), "{part:?} in:\n{stdout}");
+        }
+        assert!(stdout.contains("(memory 10 20 (pagesize 1))"), "{stdout}");
+    }
 }
 
 #[test]

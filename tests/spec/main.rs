@@ -28,6 +28,11 @@ const FOLDERS: &[Folder] = &[
     Folder::MultiMemory,
     Folder::Memory64,
     Folder::FunctionReferences,
+    Folder::Simd,
+    Folder::RelaxedSimd,
+    Folder::WideArithmetic,
+    Folder::CustomPageSizes,
+    Folder::Threads,
     Folder::ExceptionHandling,
 ];
 
@@ -42,6 +47,7 @@ const VERSION_2: &[Proposal] = &[
     Proposal::MultiValue,
     Proposal::BulkMemory,
     Proposal::ReferenceTypes,
+    Proposal::Simd,
 ];
 
 /// The proposals of version 3.
@@ -51,6 +57,7 @@ const VERSION_3: &[Proposal] = &[
     Proposal::MultiMemory,
     Proposal::Memory64,
     Proposal::FunctionReferences,
+    Proposal::RelaxedSimd,
     Proposal::Exceptions,
 ];
 
@@ -71,15 +78,29 @@ fn scripts() -> impl Iterator<Item = TestFile<'static>> {
 fn unknown_to(folder: &str) -> Vec<Proposal> {
     let all_but = |known: &[Proposal]| VERSION_3.iter().filter(|p| !known.contains(p)).copied().collect();
     match folder {
-        // The folder of bulk-memory follows the newest version.
-        "wasm-v3" | "bulk-memory" | "exceptions" | "legacy-exceptions" => Vec::new(),
+        // These folders follow the newest version.
+        "wasm-v3" | "bulk-memory" | "simd" | "wide-arithmetic" | "custom-page-sizes" | "exceptions"
+        | "legacy-exceptions" => Vec::new(),
+        "relaxed-simd" => all_but(&[Proposal::RelaxedSimd]),
         "wasm-v1" => [VERSION_2, VERSION_3].concat(),
         "tail-call" => all_but(&[Proposal::TailCall]),
+        // Older than version 2.
+        "threads" => [all_but(&[]), vec![Proposal::ReferenceTypes]].concat(),
         "extended-const" => all_but(&[Proposal::ExtendedConst]),
         "multi-memory" => all_but(&[Proposal::MultiMemory]),
         "memory64" => all_but(&[Proposal::Memory64]),
         "function-references" => all_but(&[Proposal::TailCall, Proposal::FunctionReferences]),
         _ => all_but(&[]),
+    }
+}
+
+/// The proposals that only a folder's scripts use: they are off unless they are allowed.
+fn only_in(folder: &str) -> &'static [Proposal] {
+    match folder {
+        "wide-arithmetic" => &[Proposal::WideArithmetic],
+        "custom-page-sizes" => &[Proposal::CustomPageSizes],
+        "legacy-exceptions" => &[Proposal::LegacyExceptions],
+        _ => &[],
     }
 }
 
@@ -129,7 +150,9 @@ fn check(mode: &str, config: &Config, every_listed: bool) {
         for proposal in unknown_to(folder) {
             config.wasm_proposal(proposal, false);
         }
-        config.wasm_legacy_exceptions(folder == "legacy-exceptions");
+        for proposal in only_in(folder) {
+            config.wasm_proposal(*proposal, true);
+        }
         let report = crescendo_wast::run(&config, &script, text, &options);
         files += 1;
         passed += report.passed;

@@ -35,7 +35,7 @@ const PRELUDE: &str = r#"
     (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
     (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))
-    (memory (export "memory") 2)
+    (memory (export "memory") 2 2)
     ;; Exits with 100 + errno unless the call succeeded.
     (func $ok (param $errno i32)
         (if (local.get $errno) (then (call $proc_exit (i32.add (i32.const 100) (local.get $errno))))))
@@ -105,10 +105,23 @@ fn module(text: &str) -> String {
     format!("(module {PRELUDE} {text} (export \"_start\" (func $main)))")
 }
 
-/// Runs a guest that starts with the prelude in every mode; all have to agree. `setup` grants it things.
+/// Runs a guest that starts with the prelude in every mode, and with a shared memory in one; all have to agree. `setup` grants it
+/// things.
 #[track_caller]
 fn run(text: &str, setup: impl Fn(&mut WasiCtxBuilder)) -> Outcome {
-    run_module(&module(text), setup)
+    let text = module(text);
+    let outcome = run_module(&text, &setup);
+    let shared = text.replace("(memory (export \"memory\") 2 2)", "(memory (export \"memory\") 2 2 shared)");
+    assert_ne!(text, shared);
+    let bytes = wat::parse_str(shared).expect("the guest is valid text");
+    let found = run_in(&Config::new(), &bytes, &setup);
+    // Errors may name other parts of the memory: what is shared is written in pieces.
+    let exit = |outcome: &Outcome| outcome.exit.clone().map_err(|_| "an error");
+    assert_eq!(
+        (exit(&outcome), &outcome.stdout, &outcome.stderr),
+        (exit(&found), &found.stdout, &found.stderr)
+    );
+    outcome
 }
 
 /// Runs a whole module in every mode.

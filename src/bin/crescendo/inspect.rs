@@ -3,14 +3,19 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crescendo::{Engine, Module, Result};
+use crescendo::{Config, Engine, Module, Proposal, Result};
 
 use crate::options::Inspect;
 use crate::{module, output};
 
 /// Prints a module's parts and sizes.
 pub(crate) fn inspect(options: &Inspect) -> Result<ExitCode> {
-    let module = module::load(&Engine::default(), &options.file)?;
+    // Whatever the engine knows can be looked at.
+    let mut config = Config::new();
+    for proposal in Proposal::SUPPORTED {
+        config.wasm_proposal(*proposal, true);
+    }
+    let module = module::load(&Engine::new(&config)?, &options.file)?;
     output::print(|out| {
         print_summary(out, &module)?;
         let imports = module.imports();
@@ -23,6 +28,7 @@ pub(crate) fn inspect(options: &Inspect) -> Result<ExitCode> {
         let sections = module.custom_sections();
         let sections = sections.map(|s| [visible(s.name()), format!("{} bytes", s.data().len())]);
         print_table(out, "custom sections", sections.collect())?;
+        print_table(out, "names", names(&module, options.functions))?;
         if options.functions {
             print_table(out, "functions", functions(&module))?;
         }
@@ -60,6 +66,17 @@ fn functions(module: &Module) -> Vec<[String; 4]> {
         [func.index().to_string(), size, func.ty().to_string(), func.name().map(visible).unwrap_or_default()]
     };
     module.functions().map(row).collect()
+}
+
+/// What has a name beside functions, which have a table of their own. There are many locals, labels and fields: they come with
+/// the functions.
+fn names(module: &Module, all: bool) -> Vec<[String; 2]> {
+    let shown = module.names().filter(|name| name.kind != "function" && (all || name.of.is_none()));
+    let row = |name: crescendo::Name<'_>| {
+        let index = name.of.map_or(String::new(), |of| format!("{of}."));
+        [format!("{} {index}{}", name.kind, name.index), visible(name.text)]
+    };
+    shown.map(row).collect()
 }
 
 /// A name as it can be printed: modules may put anything into theirs, terminal sequences included.

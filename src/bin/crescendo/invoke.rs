@@ -89,6 +89,7 @@ fn expected(ty: &ValType) -> String {
         ValType::I64 => "an i64 (decimal or 0x)".to_owned(),
         ValType::F32 => "an f32".to_owned(),
         ValType::F64 => "an f64".to_owned(),
+        ValType::V128 => "a v128 (decimal or 0x, lane 0 lowest)".to_owned(),
         ValType::Ref(reference) if reference.nullable => format!("`null` for {ty}"),
         _ => format!("{ty}, which cannot be written on the command line"),
     }
@@ -109,10 +110,27 @@ fn parse_arg(ty: &ValType, text: &str) -> Option<Val> {
         }
         ValType::F32 => text.parse().ok().map(|value: f32| Val::F32(value.to_bits())),
         ValType::F64 => text.parse().ok().map(|value: f64| Val::F64(value.to_bits())),
+        ValType::V128 => parse_unsigned(text).map(|value| Val::V128(value.into())),
         ValType::Ref(reference) if reference.nullable && text == "null" => {
             Some(Val::null_ref(&reference.heap))
         }
         _ => None,
+    }
+}
+
+fn parse_unsigned(text: &str) -> Option<u128> {
+    let (radix, digits) = radix_of(text);
+    if !digits.starts_with(|c: char| c.is_digit(radix)) {
+        return None;
+    }
+    u128::from_str_radix(&digits.replace('_', ""), radix).ok()
+}
+
+/// The base of a number and its digits.
+fn radix_of(text: &str) -> (u32, &str) {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (16, digits),
+        None => (10, text),
     }
 }
 
@@ -121,10 +139,7 @@ fn parse_integer(text: &str) -> Option<i128> {
         Some(digits) => (-1, digits),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let (radix, digits) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(digits) => (16, digits),
-        None => (10, digits),
-    };
+    let (radix, digits) = radix_of(digits);
     // No further sign, and `_` between digits as in the text format.
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
@@ -139,6 +154,7 @@ fn format(value: &Val) -> String {
         Val::I64(value) => value.to_string(),
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
+        Val::V128(value) => format!("{:#034x}", value.as_u128()),
         Val::FuncRef(None) | Val::ExternRef(None) => "null".to_owned(),
         Val::FuncRef(Some(_)) => "funcref".to_owned(),
         Val::ExternRef(Some(_)) => "externref".to_owned(),
@@ -180,6 +196,7 @@ mod tests {
         assert!(parse_arg(&ValType::F32, "x").is_none());
         assert!(matches!(parse_arg(&ValType::EXTERNREF, "null"), Some(Val::ExternRef(None))));
         assert!(parse_arg(&ValType::FUNCREF, "0").is_none());
-        assert!(parse_arg(&ValType::V128, "0").is_none());
+        assert_eq!(parse_arg(&ValType::V128, "0x1_0").and_then(|v| v.v128()), Some(16.into()));
+        assert!(parse_arg(&ValType::V128, "-1").is_none());
     }
 }

@@ -3,7 +3,6 @@
 use super::engine::compiler_options;
 use crate::error::{Error, Result, arguments};
 use crate::module::Module;
-use crescendo_interp::Variant;
 use crescendo_jit::{Compiler, Entry, Request, Scratch, Support};
 
 /// A form of a compiled function; see [`Module::compiled_text`].
@@ -30,14 +29,13 @@ impl Module {
         self.engine().with_scratch(|scratch| {
             self.info().validate_body(self.bytes(), func, &mut scratch.validator).map_err(Error::from)
         })?;
-        let variant = if config.guarded_memories() { Variant::Guarded } else { Variant::Checked };
         let options = compiler_options(config, Support::default());
         let request = Request {
             info: self.info(),
             bytes: self.bytes(),
             offsets: self.offsets(),
             func,
-            variant,
+            variant: self.usual_variant(),
             entry: Entry::Call,
         };
         let compiler = Compiler::new(options).map_err(Error::host)?;

@@ -158,5 +158,10 @@ impl Drop for EngineTiering {
 
 /// How an engine with these settings compiles.
 pub(super) fn compiler_options(config: &Config, support: Support) -> CompilerOptions {
-    CompilerOptions { fuel: config.consume_fuel, epochs: config.epoch_interruption, support }
+    CompilerOptions {
+        fuel: config.consume_fuel,
+        epochs: config.epoch_interruption,
+        branch_hints: config.branch_hinting,
+        support,
+    }
 }

@@ -7,15 +7,16 @@ use crate::module::{Module, WeakModule};
 use crate::tiering::settings::{NEVER, TieringMode};
 use crescendo_interp::{Bytecode, Variant};
 use crescendo_jit::Scratch;
-use crescendo_module::DefinedFuncIdx;
+use crescendo_module::{DefinedFuncIdx, Priority};
 use std::time::Duration;
 
 /// An outer loop is entered instead of an inner one when it has made one iteration for so many of the inner loop.
 const INNER_PER_OUTER: u32 = 16;
 
-/// How hot a function is whose counter of calls has run out; frames that are stuck in a loop come first.
-const CALLED: u64 = 1;
-const LOOPING: u64 = 2;
+/// How hot a function is whose counter of calls has run out; frames that are stuck in a loop come first. Below these bits
+/// stands what the module says, see [`urgency`].
+const CALLED: u64 = 1 << 32;
+const LOOPING: u64 = 2 << 32;
 
 /// Frames of a function that native code took over, after which calls of the function are compiled too.
 const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
@@ -130,6 +131,27 @@ fn choose(bytecode: &Bytecode, hot: u32, iterations: u32) -> u32 {
     chosen
 }
 
+/// Which of two equally hot functions to compile first, by the hints of their module: the larger number. Those with a priority
+/// come first, those that run once last; then counts how often the operators inside run, and how much the function is called
+/// indirectly.
+fn urgency(module: &Module, func: DefinedFuncIdx) -> u32 {
+    let hints = module.info().hints(module.bytes());
+    let func = module.info().func_idx(func);
+    // Without a hint every operator runs once a call.
+    let inside = u32::from(hints.highest_frequency(func).unwrap_or(32).min(127)) + hints.largest_part(func);
+    match hints.priority(func) {
+        Some(priority) if priority.optimization == Some(Priority::RUNS_ONCE) => 0,
+        Some(priority) => {
+            let place = |number: u32| 0xff - number.min(0xff);
+            1 << 24
+                | place(priority.optimization.unwrap_or(0xff)) << 16
+                | place(priority.compilation) << 8
+                | inside
+        }
+        None => 1 << 8 | inside,
+    }
+}
+
 /// Compiles now or later, as the mode says.
 fn start(module: &Module, target: Target, heat: u64) {
     let Some(tiering) = module.engine().tiering() else { return };
@@ -141,10 +163,63 @@ fn start(module: &Module, target: Target, heat: u64) {
         }
     });
     let started = match tiering.settings().mode {
-        TieringMode::Dynamic => tiering.queue.push(heat, work).is_ok(),
+        TieringMode::Dynamic => {
+            let heat = heat | u64::from(urgency(module, target.func));
+            tiering.queue.push(heat, work).is_ok()
+        }
         _ => tiering.queue.run(work),
     };
     if !started {
         refuse(module, target, "no thread can be started to compile it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CALLED, LOOPING, urgency};
+    use crate::{Engine, Module};
+    use crescendo_module::DefinedFuncIdx;
+
+    /// Functions in the order in which they are compiled when all become hot at once.
+    fn order(section: &str, contents: &[u8]) -> Vec<u32> {
+        // Type `(func)`, four functions without operators, and the section before the code.
+        let mut bytes = b"\0asm\x01\0\0\0\x01\x04\x01\x60\x00\x00\x03\x05\x04\x00\x00\x00\x00".to_vec();
+        bytes.extend([0, (1 + section.len() + contents.len()) as u8, section.len() as u8]);
+        bytes.extend_from_slice(section.as_bytes());
+        bytes.extend_from_slice(contents);
+        bytes.extend_from_slice(b"\x0a\x0d\x04\x02\x00\x0b\x02\x00\x0b\x02\x00\x0b\x02\x00\x0b");
+        let module = Module::new(&Engine::default(), &bytes).unwrap();
+        let mut order: Vec<u32> = (0..4).collect();
+        // As the queue does: the hotter, then the earlier.
+        order.sort_by_key(|func| {
+            let heat = CALLED | u64::from(urgency(&module, DefinedFuncIdx::new(*func)));
+            assert!(heat < LOOPING);
+            std::cmp::Reverse(heat)
+        });
+        order
+    }
+
+    #[test]
+    fn hints_order_what_is_equally_hot() {
+        let cases: [(&str, &[u8], [u32; 4]); 7] = [
+            ("none", b"", [0, 1, 2, 3]),
+            // Compilation priorities 5 of function 1, 2 of function 3.
+            ("metadata.code.compilation_priority", b"\x02\x01\x01\0\x01\x05\x03\x01\0\x01\x02", [3, 1, 0, 2]),
+            // The optimization priority counts more: 9 and 8. Function 0 runs once.
+            (
+                "metadata.code.compilation_priority",
+                b"\x03\0\x01\0\x02\0\x7f\x01\x01\0\x02\x05\x08\x03\x01\0\x02\x02\x09",
+                [1, 3, 2, 0],
+            ),
+            // Something in function 2 runs 16 times a call, something in function 1 never.
+            ("metadata.code.instr_freq", b"\x02\x01\x01\x01\x01\0\x02\x01\x01\x01\x24", [2, 0, 3, 1]),
+            ("metadata.code.call_targets", b"\x01\0\x01\x01\x04\x03\x40\x02\x10", [3, 2, 0, 1]),
+            ("compilationHints", b"\x04\0\0\x02\x01", [2, 0, 1, 3]),
+            // A malformed section says nothing.
+            ("compilationHints", b"\x03\0\0\x02\x01", [0, 1, 2, 3]),
+        ];
+        for (section, contents, expected) in cases {
+            assert_eq!(order(section, contents), expected, "{section} {contents:x?}");
+        }
     }
 }

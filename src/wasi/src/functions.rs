@@ -4,7 +4,7 @@
 //! the same rows, bar one; their differences (layouts, values of enums) are inside wasi-common.
 //! Called by the embedder through [`add_to_linker`]; calls come back from guests through the closures defined here.
 
-use crescendo::{Caller, Error, Extern, Linker, Memory, Result};
+use crescendo::{Caller, Error, Extern, Linker, Memory, Result, SharedMemory};
 use wasi_common::WasiCtx;
 use wiggle::GuestMemory;
 
@@ -29,13 +29,20 @@ macro_rules! define {
                 stringify!($name),
                 move |mut caller: Caller<'_, T> $(, $arg: $ty)*| -> Result<$result> {
                     $(define!(@bound $arg $arg);)*
-                    let memory = exported_memory(&mut caller, stringify!($name))?;
-                    let (bytes, data) = memory.data_and_store_mut(&mut caller);
-                    let ctx: &mut WasiCtx = $get(data);
-                    outcome::conclude(stringify!($name), || {
-                        let mut memory = GuestMemory::Unshared(bytes);
-                        wiggle::run_in_dummy_executor(target::$name(ctx, &mut memory $(, $arg)*))
-                    })
+                    let run = |ctx: &mut WasiCtx, mut memory: GuestMemory<'_>| {
+                        outcome::conclude(stringify!($name), || {
+                            wiggle::run_in_dummy_executor(target::$name(ctx, &mut memory $(, $arg)*))
+                        })
+                    };
+                    match exported_memory(&mut caller, stringify!($name))? {
+                        ExportedMemory::OfStore(memory) => {
+                            let (bytes, data) = memory.data_and_store_mut(&mut caller);
+                            run($get(data), GuestMemory::Unshared(bytes))
+                        }
+                        ExportedMemory::Shared(memory) => {
+                            run($get(caller.data_mut()), GuestMemory::Shared(memory.data()))
+                        }
+                    }
                 },
             )?;
         )*
@@ -139,10 +146,17 @@ pub fn add_to_linker<T: 'static>(
     Ok(())
 }
 
+/// The memory of a caller: its own store's, or one of several threads.
+enum ExportedMemory {
+    OfStore(Memory),
+    Shared(SharedMemory),
+}
+
 /// The memory that a WASI function of this caller works on.
-fn exported_memory<T>(caller: &mut Caller<'_, T>, function: &'static str) -> Result<Memory> {
+fn exported_memory<T>(caller: &mut Caller<'_, T>, function: &'static str) -> Result<ExportedMemory> {
     match caller.get_export("memory") {
-        Some(Extern::Memory(memory)) => Ok(memory),
+        Some(Extern::Memory(memory)) => Ok(ExportedMemory::OfStore(memory)),
+        Some(Extern::SharedMemory(memory)) => Ok(ExportedMemory::Shared(memory)),
         _ => Err(WasiError::missing_memory(function).into_error()),
     }
 }

@@ -3,8 +3,8 @@
 use crescendo::{Engine, Linker, Module, Result, Store};
 use wast::parser::{self, ParseBuffer};
 
-/// What needs no host function. The second is an addition of memory64 and left out where that is off.
-const OBJECTS: [&str; 2] = [
+/// What needs no host function. The others are additions of memory64 and threads and left out where those are off.
+const OBJECTS: [&str; 3] = [
     r#"(module
         (global (export "global_i32") i32 (i32.const 666))
         (global (export "global_i64") i64 (i64.const 666))
@@ -13,6 +13,7 @@ const OBJECTS: [&str; 2] = [
         (table (export "table") 10 20 funcref)
         (memory (export "memory") 1 2))"#,
     r#"(module (table (export "table64") i64 10 20 funcref))"#,
+    r#"(module (memory (export "shared_memory") 1 2 shared))"#,
 ];
 
 /// Defines `spectest` in `linker`.
@@ -24,7 +25,7 @@ pub(crate) fn define(engine: &Engine, store: &mut Store<()>, linker: &mut Linker
     linker.func_wrap("spectest", "print_f64", |_: f64| {})?;
     linker.func_wrap("spectest", "print_i32_f32", |_: i32, _: f32| {})?;
     linker.func_wrap("spectest", "print_f64_f64", |_: f64, _: f64| {})?;
-    for (text, optional) in OBJECTS.iter().zip([false, true]) {
+    for (text, optional) in OBJECTS.iter().zip([false, true, true]) {
         let module = match Module::new(engine, encode(text)?) {
             Err(_) if optional => continue,
             module => module?,

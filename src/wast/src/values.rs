@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crescendo::{ExternRef, Store, Val};
-use wast::core::{AbstractHeapType, HeapType, NanPattern, WastArgCore, WastRetCore};
+use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
@@ -21,7 +21,7 @@ pub(crate) fn argument(store: &mut Store<()>, arg: &WastArg<'_>) -> Result<Val, 
         WastArgCore::I64(value) => Val::I64(*value),
         WastArgCore::F32(value) => Val::F32(value.bits),
         WastArgCore::F64(value) => Val::F64(value.bits),
-        WastArgCore::V128(_) => return Err(Stop::Missing("SIMD".to_owned())),
+        WastArgCore::V128(value) => Val::V128(u128::from_le_bytes(value.to_le_bytes()).into()),
         WastArgCore::RefNull(heap) => null(heap)?,
         WastArgCore::RefExtern(value) => Val::ExternRef(Some(extern_ref(store, *value)?)),
         WastArgCore::RefHost(_) => return Err(Stop::Missing(GC.to_owned())),
@@ -96,7 +96,7 @@ fn matches(store: &Store<()>, found: &Val, expected: &WastRetCore<'_>) -> Result
             }
             false
         }
-        (WastRetCore::V128(_), _) => return Err(Stop::Missing("SIMD".to_owned())),
+        (WastRetCore::V128(expected), Val::V128(found)) => v128_matches(found.as_u128(), expected),
         (
             WastRetCore::RefHost(_)
             | WastRetCore::RefAny
@@ -135,6 +135,20 @@ fn f64_matches(found: u64, expected: &NanPattern<F64>) -> bool {
     }
 }
 
+/// Compares lane by lane, since lanes may be patterns.
+fn v128_matches(found: u128, expected: &V128Pattern) -> bool {
+    let lane = |index: usize, bits: usize| (found >> (index * bits)) as u64;
+    let all = |count: usize, same: &dyn Fn(usize) -> bool| (0..count).all(same);
+    match expected {
+        V128Pattern::I8x16(lanes) => all(16, &|i| lane(i, 8) as i8 == lanes[i]),
+        V128Pattern::I16x8(lanes) => all(8, &|i| lane(i, 16) as i16 == lanes[i]),
+        V128Pattern::I32x4(lanes) => all(4, &|i| lane(i, 32) as i32 == lanes[i]),
+        V128Pattern::I64x2(lanes) => all(2, &|i| lane(i, 64) as i64 == lanes[i]),
+        V128Pattern::F32x4(lanes) => all(4, &|i| f32_matches(lane(i, 32) as u32, &lanes[i])),
+        V128Pattern::F64x2(lanes) => all(2, &|i| f64_matches(lane(i, 64), &lanes[i])),
+    }
+}
+
 /// Prints a value as messages show it.
 struct Found<'a>(&'a Store<()>, &'a Val);
 
@@ -145,6 +159,7 @@ impl fmt::Display for Found<'_> {
             Val::I64(value) => write!(f, "i64 {value}"),
             Val::F32(bits) => write!(f, "f32 {:?} ({bits:#010x})", f32::from_bits(*bits)),
             Val::F64(bits) => write!(f, "f64 {:?} ({bits:#018x})", f64::from_bits(*bits)),
+            Val::V128(value) => write!(f, "v128 {:#034x}", value.as_u128()),
             Val::FuncRef(None) => f.write_str("a null funcref"),
             Val::FuncRef(Some(_)) => f.write_str("a funcref"),
             Val::ExternRef(None) => f.write_str("a null externref"),

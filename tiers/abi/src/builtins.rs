@@ -61,11 +61,20 @@ builtins! {
     /// The counter of loop `b` of the function whose index is `a` has run out. Writes the address of native code that takes the
     /// frame over to `args`, or null.
     LoopHot = 14;
+    /// Relaxed `madd`, or `nmadd` if `b` is not zero, of lanes of `a` bytes, rounded once. Operands: three vectors; result: one.
+    MultiplyAdd = 15;
+    /// `memory.atomic.notify`: `a` memory index. Operands: address, count, offset; result: how many were woken.
+    AtomicNotify = 16;
+    /// `memory.atomic.wait32`: `a` memory index. Operands: address, expected, timeout, offset; result: 0 notified, 1 another
+    /// value, 2 time is up.
+    AtomicWait32 = 17;
+    /// `memory.atomic.wait64`, as `AtomicWait32`.
+    AtomicWait64 = 18;
     /// `throw`: `a` tag index. Operands: what the exception carries. Never succeeds: it answers [`crate::ExitStatus::Resume`],
     /// [`crate::ExitStatus::Unwind`] or a failure.
-    Throw = 15;
+    Throw = 19;
     /// `throw_ref` and `rethrow`. Operand: a reference to an exception. Answers as `Throw`.
-    ThrowRef = 16;
+    ThrowRef = 20;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

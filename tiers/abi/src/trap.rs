@@ -57,6 +57,10 @@ trap_codes! {
     NullFunctionReference = 13, "null function reference";
     /// The store's epoch deadline was reached.
     Interrupt = 14, "interrupt";
+    /// An atomic operator with an address that is not a multiple of the bytes that it accesses.
+    UnalignedAtomic = 15, "unaligned atomic";
+    /// `memory.atomic.wait` on a memory that is not shared.
+    ExpectedSharedMemory = 16, "expected shared memory";
 }
 
 impl core::fmt::Display for TrapCode {

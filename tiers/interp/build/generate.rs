@@ -25,7 +25,7 @@ pub struct Compiled {
     /// Offset, trap code and micro-operator of each instruction that may trap, by offset.
     pub traps: Vec<(u32, TrapCode, u8)>,
     /// Whether the handler may keep its frame: it calls Rust, or it is a tail call, which needs more values at once than
-    /// there are free registers.
+    /// there are free registers, or an atomic operator, whose code may have registers of its own.
     pub framed: bool,
 }
 
@@ -112,8 +112,8 @@ fn entry_signature(keys: &[Key]) -> Signature {
     let mut floats = [types::F64; FLOAT_ARGS];
     for key in keys {
         for (form, ty) in key.sources.iter().zip(key.op.shape().sources) {
-            if let (Form::Reg(r), Some(Ty::F32)) = (form, ty) {
-                floats[FLOAT_VALUES[usize::from(*r)]] = types::F32;
+            if let (Form::Reg(r), Some(ty @ (Ty::F32 | Ty::V128))) = (form, ty) {
+                floats[FLOAT_VALUES[usize::from(*r)]] = clif_type(ty);
             }
         }
     }
@@ -153,7 +153,7 @@ pub struct Handler<'a> {
     entry_floats: [Value; 3],
     /// Offset of the next operand in the cell.
     pub at: i32,
-    results: Vec<Computed>,
+    pub results: Vec<Computed>,
     pub micro_op: u8,
     /// Whether traps leave through code that notes ip and fp, rather than by a fault at which they must be in their registers.
     pub explicit_traps: bool,
@@ -296,6 +296,13 @@ impl Handler<'_> {
         value
     }
 
+    /// The next 128-bit operand.
+    pub fn operand_v128(&mut self) -> Value {
+        let value = self.b.ins().load(clif_type(Ty::V128), cell(), self.ip, self.at);
+        self.at += 16;
+        value
+    }
+
     /// The address of the slot that the next operand names.
     pub fn operand_slot(&mut self) -> Value {
         let offset = if self.root.wide() {
@@ -339,7 +346,7 @@ impl Handler<'_> {
             Form::Reg(r) => match ty {
                 Ty::I32 if !extend => self.b.ins().ireduce(types::I32, self.entry_regs[usize::from(r)]),
                 Ty::I32 | Ty::I64 => self.entry_regs[usize::from(r)],
-                Ty::F32 | Ty::F64 => self.entry_floats[usize::from(r)],
+                Ty::F32 | Ty::F64 | Ty::V128 => self.entry_floats[usize::from(r)],
             },
             Form::Inner(j) => {
                 let computed = self.results[usize::from(j)];
@@ -395,7 +402,7 @@ impl Handler<'_> {
         match ty {
             Ty::I32 => self.regs[r] = self.b.ins().uextend(types::I64, value),
             Ty::I64 => self.regs[r] = value,
-            Ty::F32 | Ty::F64 => self.floats[r] = value,
+            Ty::F32 | Ty::F64 | Ty::V128 => self.floats[r] = value,
         }
     }
 }

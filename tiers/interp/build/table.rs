@@ -194,7 +194,7 @@ fn base() -> Vec<Sequence> {
 
 fn belongs(root: Root, op: MicroOp) -> bool {
     match op {
-        MicroOp::Load(_, access) | MicroOp::Store(_, access) => {
+        MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
             root.checked() == matches!(access, Access::Checked32 | Access::Checked64)
         }
         // Static cells, the same for all.
@@ -213,7 +213,11 @@ fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
     let types = op.shape().sources;
     let choices = types.map(|ty| match ty {
         None => vec![Form::None],
+        // No cell holds a vector as an operand of another micro-operator.
+        Some(Ty::V128) => vec![Form::Slot],
         Some(_) if root.wide() && !matches!(op, MicroOp::Copy(_)) => vec![Form::Slot],
+        // Every form of each would be as many handlers as all others, for operators that take tens of cycles.
+        Some(_) if matches!(op, MicroOp::Atomic(..)) => vec![Form::Slot],
         Some(Ty::I64) => vec![Form::Slot, Form::Imm, Form::Imm32],
         Some(_) => vec![Form::Slot, Form::Imm],
     });
@@ -227,9 +231,12 @@ fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
     }
     // Copies between slots and registers, through which everything without a handler of its own goes.
     if let (MicroOp::Copy(ty), Root::Guarded | Root::Checked) = (op, root) {
-        let forms: &[Form] =
-            if ty == Ty::I64 { &[Form::Slot, Form::Imm, Form::Imm32] } else { &[Form::Slot, Form::Imm] };
-        for register in 0..3 {
+        let forms: &[Form] = match ty {
+            Ty::I64 => &[Form::Slot, Form::Imm, Form::Imm32],
+            Ty::V128 => &[Form::Slot],
+            _ => &[Form::Slot, Form::Imm],
+        };
+        for register in 0..if ty == Ty::V128 { 1 } else { 3 } {
             let to = |source| Key {
                 op,
                 sources: [source, Form::None, Form::None],
@@ -256,9 +263,11 @@ fn register_forms() -> Vec<Sequence> {
             MicroOp::Value(row) => (row.row().kind, op.shape().sources),
             MicroOp::Load(row, Access::Zero | Access::Offset) => (row.row().kind, op.shape().sources),
             MicroOp::Store(row, Access::Zero | Access::Offset) => (row.row().kind, op.shape().sources),
-            MicroOp::Copy(_) | MicroOp::GlobalGet(..) | MicroOp::GlobalSet(..) => {
-                (Kind::Value, op.shape().sources)
-            }
+            MicroOp::Copy(_)
+            | MicroOp::GlobalGet(..)
+            | MicroOp::GlobalSet(..)
+            | MicroOp::Shuffle
+            | MicroOp::V128Const => (Kind::Value, op.shape().sources),
             MicroOp::BrIf | MicroOp::BrUnless | MicroOp::BrTable => (Kind::Control, op.shape().sources),
             MicroOp::Return(Some(_)) | MicroOp::Call(_) => (Kind::Control, op.shape().sources),
             _ => continue,
@@ -267,8 +276,10 @@ fn register_forms() -> Vec<Sequence> {
             // A 64-bit constant does not always fit 32 bits; canonical operators have it second.
             let long = (sources[1] == Some(Ty::I64)).then_some(Form::Imm);
             for second in source_forms(sources[1]).into_iter().chain(long) {
-                let plain = Key { sources: [first, second, Form::None], ..Key::all_slots(op) };
-                with_results(plain, kind, &mut sequences);
+                for third in source_forms(sources[2]) {
+                    let plain = Key { sources: [first, second, third], ..Key::all_slots(op) };
+                    with_results(plain, kind, &mut sequences);
+                }
             }
         }
     }
@@ -284,6 +295,8 @@ fn source_forms(ty: Option<Ty>) -> Vec<Form> {
     let constant = if ty == Some(Ty::I64) { Form::Imm32 } else { Form::Imm };
     match ty {
         None => vec![Form::None],
+        // No local that holds a vector stays in a register.
+        Some(Ty::V128) => vec![Form::Slot, Form::Reg(0)],
         Some(_) => vec![Form::Slot, Form::Reg(0), Form::Reg(1), Form::Reg(2), constant],
     }
 }
@@ -313,8 +326,10 @@ fn with_results(plain: Key, kind: Kind, sequences: &mut Vec<Sequence>) {
         }
         return;
     }
-    add(vec![to_reg(1)]);
-    add(vec![to_reg(2)]);
+    if plain.op.shape().result != Some(Ty::V128) {
+        add(vec![to_reg(1)]);
+        add(vec![to_reg(2)]);
+    }
     let hot = plain.sources.iter().any(|form| matches!(form, Form::Reg(1 | 2)));
     if !hot {
         add(vec![Key { to_slot: true, to_reg: Some(0), ..plain }]);

@@ -4,8 +4,11 @@ use crate::generate::{Computed, Handler, trusted};
 use crate::micro::{Access, Key, MicroOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
-use crescendo_abi::{TrapCode, VmMemory, VmTable};
-use crescendo_semantics::lower::{Emit, clif_trap_code, clif_type, lower, lower_load, lower_store};
+use crescendo_abi::{SLOT_SIZE, TrapCode, VmMemory, VmTable};
+use crescendo_semantics::lower::{
+    Emit, clif_trap_code, clif_type, lower, lower_atomic, lower_lane_load, lower_lane_store, lower_load,
+    lower_store, lower_wide,
+};
 use crescendo_semantics::{Kind, Op, Ty};
 
 impl Handler<'_> {
@@ -13,6 +16,10 @@ impl Handler<'_> {
     pub fn micro_operator(&mut self, key: &Key) -> bool {
         let computed = match key.op {
             MicroOp::Value(op) => self.row(op, key),
+            MicroOp::Wide(op) => {
+                self.wide(op);
+                Computed::NOTHING
+            }
             MicroOp::Load(op, access) => {
                 let (place, flags) = self.place(op, access, key, None);
                 Computed::value(lower_load(op, &mut self.b, flags, place))
@@ -23,6 +30,20 @@ impl Handler<'_> {
                 let value = self.source(key.sources[1], op.row().params[1], false);
                 let (place, flags) = self.place(op, access, key, Some(address));
                 lower_store(op, &mut self.b, flags, place, value);
+                Computed::NOTHING
+            }
+            MicroOp::Atomic(op, access) => {
+                // On aarch64 Cranelift's loops use fixed registers that a function has to save.
+                self.framed = true;
+                let address = self.source(key.sources[0], access.address(), true);
+                let behind = op.row().params.iter().zip(key.sources).skip(1);
+                let operands: Vec<Value> = behind.map(|(ty, form)| self.source(form, *ty, false)).collect();
+                let (place, flags) = self.place(op, access, key, Some(address));
+                let result = lower_atomic(op, &mut self.b, flags, place, &operands);
+                result.map_or(Computed::NOTHING, Computed::value)
+            }
+            MicroOp::Fence => {
+                self.b.ins().fence();
                 Computed::NOTHING
             }
             MicroOp::Copy(ty) => Computed::value(self.source(key.sources[0], ty, false)),
@@ -44,8 +65,11 @@ impl Handler<'_> {
             }
             MicroOp::MemorySize(ty) => {
                 let memory = self.operand_pointer();
-                let bytes = self.load(memory, VmMemory::LEN);
-                let pages = self.b.ins().ushr_imm_u(bytes, 16);
+                // Other threads make shared memories grow.
+                let len = self.b.ins().iadd_imm_s(memory, i64::from(VmMemory::LEN));
+                let bytes = self.b.ins().atomic_load(types::I64, trusted(), len);
+                let log2 = self.operand_u32();
+                let pages = self.b.ins().ushr(bytes, log2);
                 Computed::value(self.in_index_type(ty, pages))
             }
             MicroOp::TableSize(ty) => {
@@ -66,10 +90,46 @@ impl Handler<'_> {
                 Computed::NOTHING
             }
             MicroOp::RefFunc(imported) => Computed::value(self.record(imported)),
+            MicroOp::V128Const => Computed::value(self.operand_v128()),
+            MicroOp::Shuffle => self.shuffle(key),
+            MicroOp::ExtractLane(op) => self.extract_lane(op),
+            MicroOp::ReplaceLane(op) => {
+                self.replace_lane(op, key);
+                return false;
+            }
             _ => return self.control(key),
         };
         self.finish(key, computed);
         false
+    }
+
+    fn shuffle(&mut self, key: &Key) -> Computed {
+        let a = self.source(key.sources[0], Ty::V128, false);
+        let b = self.source(key.sources[1], Ty::V128, false);
+        let (from_a, from_b) = (self.operand_v128(), self.operand_v128());
+        let a = self.b.ins().swizzle(a, from_a);
+        let b = self.b.ins().swizzle(b, from_b);
+        Computed::value(self.b.ins().bor(a, b))
+    }
+
+    /// Reads the lane where it lies: its number is an operand, which no instruction takes from a register.
+    fn extract_lane(&mut self, op: Op) -> Computed {
+        let vector = self.operand_slot();
+        let offset = self.operand_u32();
+        let place = self.b.ins().iadd(vector, offset);
+        Computed::value(lower_lane_load(op, &mut self.b, trusted(), place))
+    }
+
+    /// Writes the lane where the result lies.
+    fn replace_lane(&mut self, op: Op, key: &Key) {
+        let vector = self.source(key.sources[0], Ty::V128, false);
+        let scalar = self.source(key.sources[1], op.row().params[1], false);
+        let offset = self.operand_u32();
+        let result = self.operand_slot();
+        self.b.ins().store(trusted(), vector, result, 0);
+        let place = self.b.ins().iadd(result, offset);
+        lower_lane_store(op, &mut self.b, trusted(), place, scalar);
+        self.results.push(Computed::NOTHING);
     }
 
     fn row(&mut self, op: Op, key: &Key) -> Computed {
@@ -84,11 +144,22 @@ impl Handler<'_> {
         if row.kind == Kind::Compare { Computed::condition(result) } else { Computed::value(result) }
     }
 
+    fn wide(&mut self, op: Op) {
+        let place = self.operand_slot();
+        let offsets = (0..).step_by(SLOT_SIZE);
+        let operands: Vec<Value> =
+            offsets.clone().take(op.row().params.len()).map(|offset| self.load(place, offset)).collect();
+        for (value, offset) in lower_wide(op, self, &operands).into_iter().zip(offsets) {
+            self.b.ins().store(trusted(), value, place, offset);
+        }
+    }
+
     /// The place of a load or store, checked if it has to be, and the flags of the access.
     fn place(&mut self, op: Op, access: Access, key: &Key, address: Option<Value>) -> (Value, MemFlagsData) {
         let address = address.unwrap_or_else(|| self.source(key.sources[0], access.address(), true));
-        let bytes = match op.row().kind {
-            Kind::Load { bytes, .. } | Kind::Store { bytes } => i64::from(bytes),
+        let (bytes, is_atomic) = match op.row().kind {
+            Kind::Load { bytes, .. } | Kind::Store { bytes } => (i64::from(bytes), false),
+            Kind::Atomic { bytes, .. } => (i64::from(bytes), true),
             _ => panic!("{} is not an access", op.row().name),
         };
         let faults = MemFlagsData::new().with_trap_code(Some(clif_trap_code(TrapCode::MemoryOutOfBounds)));
@@ -104,6 +175,9 @@ impl Handler<'_> {
                 let base = self.load(memory, VmMemory::BASE);
                 let offset = self.operand_u32();
                 let address = self.b.ins().iadd(address, offset);
+                if is_atomic {
+                    self.check_alignment(address, bytes);
+                }
                 (self.b.ins().iadd(base, address), faults)
             }
             Access::Checked32 | Access::Checked64 => {
@@ -112,6 +186,9 @@ impl Handler<'_> {
                 let len = self.load(memory, VmMemory::LEN);
                 let offset = self.operand_u64();
                 let start = self.b.ins().iadd(address, offset);
+                if is_atomic {
+                    self.check_alignment(start, bytes);
+                }
                 if access == Access::Checked64 {
                     let wrapped = self.b.ins().icmp(IntCC::UnsignedLessThan, start, address);
                     self.trap_if(wrapped, TrapCode::MemoryOutOfBounds);
@@ -124,6 +201,14 @@ impl Handler<'_> {
                 self.trap_if(outside, TrapCode::MemoryOutOfBounds);
                 (self.b.ins().iadd(base, start), trusted())
             }
+        }
+    }
+
+    /// Traps unless an address is a multiple of the bytes that an atomic operator accesses.
+    fn check_alignment(&mut self, address: Value, bytes: i64) {
+        if bytes > 1 {
+            let odd = self.b.ins().band_imm_u(address, bytes - 1);
+            self.trap_if(odd, TrapCode::UnalignedAtomic);
         }
     }
 

@@ -49,6 +49,10 @@ impl Operands<'_> {
             (_, Ty::I64) => (self.u64() as i64).to_string(),
             (_, Ty::F32) => format!("{:?}f", f32::from_bits(self.u32())),
             (_, Ty::F64) => format!("{:?}", f64::from_bits(self.u64())),
+            (_, Ty::V128) => {
+                let (low, high) = (self.u64(), self.u64());
+                format!("{high:#018x}_{low:016x}")
+            }
         }
     }
 }
@@ -145,7 +149,7 @@ fn micro_operator(key: &Key, operands: &mut Operands<'_>) -> String {
                     _ => parts.push(format!("#{last}")),
                 }
             }
-            Extra::U64 if matches!(key.op, MicroOp::Load(..) | MicroOp::Store(..)) => {
+            Extra::U64 if matches!(key.op, MicroOp::Load(..) | MicroOp::Store(..) | MicroOp::Atomic(..)) => {
                 parts.push(format!("#{}", operands.u64()));
             }
             // The address of the return-switch cell says nothing.

@@ -27,6 +27,9 @@ impl Access {
     pub const ALL: [Access; 5] =
         [Access::Zero, Access::Offset, Access::Indexed, Access::Checked32, Access::Checked64];
 
+    /// The modes of atomic accesses: they are too slow for the place to matter.
+    pub const ATOMIC: [Access; 3] = [Access::Indexed, Access::Checked32, Access::Checked64];
+
     /// The type of the address operand.
     pub const fn address(self) -> Ty {
         match self {
@@ -63,10 +66,16 @@ impl Callee {
 pub enum MicroOp {
     /// A value row: operands to result.
     Value(Op),
+    /// A row with two results: operands and results lie in slots side by side.
+    Wide(Op),
     /// A load row.
     Load(Op, Access),
     /// A store row.
     Store(Op, Access),
+    /// An atomic row. Accesses use memory 0 as any other.
+    Atomic(Op, Access),
+    /// Orders accesses.
+    Fence,
     /// The operand is the result.
     Copy(Ty),
     /// Operands: value if not zero, value if zero, condition.
@@ -75,7 +84,7 @@ pub enum MicroOp {
     GlobalGet(Ty, bool),
     /// Writes a global; imported ones through a pointer.
     GlobalSet(Ty, bool),
-    /// Size of a memory in 64 KiB pages, in its index type.
+    /// Size of a memory in its pages, in its index type.
     MemorySize(Ty),
     /// Size of a table, in its index type.
     TableSize(Ty),
@@ -85,6 +94,14 @@ pub enum MicroOp {
     TableSet(Ty),
     /// The address of a function's entry record; imported ones through a pointer.
     RefFunc(bool),
+    /// A row that extracts a lane.
+    ExtractLane(Op),
+    /// A row that replaces a lane.
+    ReplaceLane(Op),
+    /// Bytes of two vectors.
+    Shuffle,
+    /// A constant of 128 bits.
+    V128Const,
     /// Goes to a target.
     Br,
     /// Goes to a target if the operand is not zero.
@@ -191,18 +208,37 @@ impl MicroOp {
                 let source = |i: usize| row.params.get(i).copied();
                 shape([source(0), source(1), source(2)], &[], row.result)
             }
+            MicroOp::Wide(_) => shape(NONE, &[Slot], None),
             MicroOp::Load(op, access) => shape(one(access.address()), access_extras(access), op.row().result),
             MicroOp::Store(op, access) => {
                 shape([Some(access.address()), Some(op.row().params[1]), None], access_extras(access), None)
             }
+            MicroOp::Atomic(op, access) => {
+                let row = op.row();
+                let source = |i: usize| row.params.get(i).copied();
+                shape([Some(access.address()), source(1), source(2)], access_extras(access), row.result)
+            }
+            MicroOp::Fence => shape(NONE, &[], None),
             MicroOp::Copy(ty) => shape(one(ty), &[], Some(ty)),
             MicroOp::Select(ty) => shape([Some(ty), Some(ty), Some(Ty::I32)], &[], Some(ty)),
             MicroOp::GlobalGet(ty, _) => shape(NONE, &[U32], Some(ty)),
             MicroOp::GlobalSet(ty, _) => shape(one(ty), &[U32], None),
-            MicroOp::MemorySize(ty) | MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
+            // The pointer to the memory in the context, the binary logarithm of the bytes in a page.
+            MicroOp::MemorySize(ty) => shape(NONE, &[U32, U32], Some(ty)),
+            MicroOp::TableSize(ty) => shape(NONE, &[U32], Some(ty)),
             MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
             MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
             MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),
+            // The byte offset of the lane.
+            MicroOp::ExtractLane(op) => shape(one(Ty::V128), &[U32], op.row().result),
+            MicroOp::ReplaceLane(op) => {
+                shape([Some(Ty::V128), Some(op.row().params[1]), None], &[U32], Some(Ty::V128))
+            }
+            // For each vector the bytes to take from it, where there are any.
+            MicroOp::Shuffle => {
+                shape([Some(Ty::V128), Some(Ty::V128), None], &[U64, U64, U64, U64], Some(Ty::V128))
+            }
+            MicroOp::V128Const => shape(NONE, &[U64, U64], Some(Ty::V128)),
             MicroOp::Br => ends(NONE, &[Target]),
             MicroOp::BrIf | MicroOp::BrUnless => shape(one(Ty::I32), &[Target], None),
             MicroOp::BrTable => ends(one(Ty::I32), &[U32, Targets]),
@@ -243,13 +279,23 @@ impl MicroOp {
 
     /// The micro-operator's number, below 2^14.
     pub const fn number(self) -> u16 {
+        /// Operators come first, in blocks of as many as there may be.
+        const MAX_OPS: u16 = 1 << 10;
+        const _: () = assert!(Op::ALL.len() <= MAX_OPS as usize);
+        const BLOCKS: u16 = 11;
+        const fn operator(block: u16, op: Op) -> u16 {
+            block * MAX_OPS + op as u16
+        }
         const fn tag(tag: u16, low: u8) -> u16 {
-            tag << 8 | low as u16
+            BLOCKS * MAX_OPS + ((tag - BLOCKS) << 8) + low as u16
+        }
+        const fn lane(op: Op) -> u8 {
+            (op as u16 - Op::I8x16ExtractLaneS as u16) as u8
         }
         match self {
-            MicroOp::Value(op) => tag(0, op as u8),
-            MicroOp::Load(op, access) => tag(1 + access as u16, op as u8),
-            MicroOp::Store(op, access) => tag(6 + access as u16, op as u8),
+            MicroOp::Value(op) | MicroOp::Wide(op) => operator(0, op),
+            MicroOp::Load(op, access) | MicroOp::Atomic(op, access) => operator(1 + access as u16, op),
+            MicroOp::Store(op, access) => operator(6 + access as u16, op),
             MicroOp::Copy(ty) => tag(11, ty as u8),
             MicroOp::Select(ty) => tag(12, ty as u8),
             MicroOp::GlobalGet(ty, imported) => tag(13, ty as u8 * 2 + imported as u8),
@@ -265,7 +311,7 @@ impl MicroOp {
             MicroOp::BrTable => tag(20, 3),
             MicroOp::Enter(count) => tag(21, count),
             MicroOp::EnterCross(count) => tag(22, count),
-            MicroOp::Return(None) => tag(23, 4),
+            MicroOp::Return(None) => tag(23, 255),
             MicroOp::Return(Some(ty)) => tag(23, ty as u8),
             MicroOp::Call(callee) => tag(24, callee as u8),
             MicroOp::ReturnCall(callee) => tag(25, callee as u8),
@@ -286,6 +332,11 @@ impl MicroOp {
             MicroOp::EnterNative => tag(26, 14),
             MicroOp::EnterNativeCross => tag(26, 15),
             MicroOp::PollLoop => tag(26, 16),
+            MicroOp::Shuffle => tag(26, 17),
+            MicroOp::V128Const => tag(26, 18),
+            MicroOp::ExtractLane(op) => tag(27, lane(op)),
+            MicroOp::ReplaceLane(op) => tag(28, lane(op)),
+            MicroOp::Fence => tag(26, 19),
         }
     }
 
@@ -295,8 +346,14 @@ impl MicroOp {
         for &op in Op::ALL {
             match op.row().kind {
                 Kind::Value | Kind::Compare | Kind::Trapping => all.push(MicroOp::Value(op)),
+                Kind::Wide => all.push(MicroOp::Wide(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
+                Kind::ExtractLane { .. } => all.push(MicroOp::ExtractLane(op)),
+                Kind::ReplaceLane { .. } => all.push(MicroOp::ReplaceLane(op)),
+                // Made of the other two.
+                Kind::LoadLane { .. } | Kind::StoreLane { .. } => {}
+                Kind::Atomic { .. } => all.extend(Access::ATOMIC.map(|access| MicroOp::Atomic(op, access))),
                 Kind::Control => {}
             }
         }
@@ -314,7 +371,8 @@ impl MicroOp {
                 MicroOp::TableSet(index),
             ]);
         }
-        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true)]);
+        all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Fence]);
+        all.extend([MicroOp::Shuffle, MicroOp::V128Const]);
         all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
         for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
             all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
@@ -354,8 +412,15 @@ impl MicroOp {
             Callee::Ref => "_ref",
         };
         match self {
-            MicroOp::Value(op) => op.row().name.to_string(),
-            MicroOp::Load(op, a) | MicroOp::Store(op, a) => format!("{}{}", op.row().name, access(a)),
+            MicroOp::Value(op) | MicroOp::Wide(op) | MicroOp::ExtractLane(op) | MicroOp::ReplaceLane(op) => {
+                op.row().name.to_string()
+            }
+            MicroOp::Shuffle => "i8x16.shuffle".to_string(),
+            MicroOp::V128Const => "v128.const".to_string(),
+            MicroOp::Fence => "atomic.fence".to_string(),
+            MicroOp::Load(op, a) | MicroOp::Store(op, a) | MicroOp::Atomic(op, a) => {
+                format!("{}{}", op.row().name, access(a))
+            }
             MicroOp::Copy(ty) => format!("{}.copy", ty.name()),
             MicroOp::Select(ty) => format!("{}.select", ty.name()),
             MicroOp::GlobalGet(ty, i) => format!("{}.global.get{}", ty.name(), imported(i)),

@@ -127,11 +127,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_are_unique_and_fit_a_key() {
+        let mut seen = std::collections::HashMap::new();
+        for op in MicroOp::all() {
+            assert!(op.number() < (1 << 14) - 1, "{}", op.name());
+            if let Some(other) = seen.insert(op.number(), op) {
+                panic!("{} and {} have the same number", op.name(), other.name());
+            }
+        }
+    }
+
+    #[test]
     fn every_micro_operator_of_a_root_has_a_handler_with_slots() {
         for root in Root::ALL {
             for op in MicroOp::all() {
                 let fits = match op {
-                    MicroOp::Load(_, access) | MicroOp::Store(_, access) => {
+                    MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
                         root.checked()
                             == matches!(
                                 access,

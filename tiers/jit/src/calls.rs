@@ -64,7 +64,7 @@ impl<'a> Translator<'_, 'a> {
             // The types of results are those of the caller if it is a tail call.
             place = match self.results {
                 Some(results) if tail => Some(results),
-                _ => Some(self.result_area(ty.results().len())),
+                _ => Some(self.result_area(ty.result_slots())),
             };
         }
         self.buffers.values.extend(place);
@@ -92,7 +92,7 @@ impl<'a> Translator<'_, 'a> {
         if let Some(signature) = self.buffers.signatures.get(&id.as_u32()) {
             return Ok(*signature);
         }
-        let signature = self.b.import_signature(native(ty)?);
+        let signature = self.b.import_signature(native(ty));
         self.buffers.signatures.insert(id.as_u32(), signature);
         self.buffers.called.push(id);
         Ok(signature)
@@ -107,9 +107,11 @@ impl<'a> Translator<'_, 'a> {
 
     fn push_results_at(&mut self, place: Value, ty: &FuncType) -> Step {
         let flags = flags::place(self.b.func, Region::Frame);
-        for (i, ty) in ty.results().iter().enumerate() {
-            let value = self.b.ins().load(clif_type_of(*ty)?, flags, place, slot_offset(i as u32));
+        let mut slot = 0;
+        for ty in ty.results() {
+            let value = self.b.ins().load(clif_type_of(*ty), flags, place, slot_offset(slot));
             self.push(value);
+            slot += ty.slots() as u32;
         }
         Ok(())
     }
@@ -120,12 +122,12 @@ impl<'a> Translator<'_, 'a> {
             return Err(self.impossible("no frame has been taken over"));
         };
         let count = ty.params().len();
-        let first = temp_slot(record_slot, self.height_below(count)? as u32);
+        let first = temp_slot(record_slot, self.slots_below(self.height_below(count)?));
         self.buffers.values.clear();
         self.append_values(count)?;
         self.store_slots(Region::Slots, fp, first);
         let args = self.b.ins().iadd_imm_s(fp, i64::from(slot_offset(first)));
-        let count = self.word(count as u64);
+        let count = self.word(ty.param_slots() as u64);
         self.set_store(callee.record, VmStoreContext::TAIL_RECORD);
         self.set_store(args, VmStoreContext::TAIL_ARGS);
         self.set_store(count, VmStoreContext::TAIL_COUNT);
@@ -203,7 +205,9 @@ impl Calls for Translator<'_, '_> {
         let args = if operands == 0 {
             self.word(0)
         } else {
-            let slot = self.shared_slot(self.builtin_slots, operands);
+            let first = self.height_below(operands)?;
+            let slots = self.slots_below(self.height()) - self.slots_below(first);
+            let slot = self.shared_slot(self.builtin_slots, slots as usize);
             self.builtin_slots = Some(slot);
             self.b.ins().stack_addr(types::I64, slot, 0)
         };

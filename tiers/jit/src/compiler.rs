@@ -33,6 +33,8 @@ pub struct CompilerOptions {
     pub fuel: bool,
     /// Whether the epoch is compared with the store's deadline.
     pub epochs: bool,
+    /// Whether the module's hints say which sides of branches are out of the way.
+    pub branch_hints: bool,
     /// What the code calls.
     pub support: Support,
 }
@@ -101,6 +103,8 @@ pub struct Compiler {
     /// For thunks, which keep the interpreter's context in the pinned register.
     thunks: OwnedTargetIsa,
     options: CompilerOptions,
+    /// Whether there is an instruction that multiplies and adds.
+    fused: bool,
 }
 
 /// Most bytes of a native frame where faults are no traps: there the body checks the frame's end, and may
@@ -113,7 +117,15 @@ impl Compiler {
     /// # Errors
     /// When Cranelift does not support the machine.
     pub fn new(options: CompilerOptions) -> Result<Compiler, CompileError> {
-        Ok(Compiler { functions: target(false)?, thunks: target(true)?, options })
+        let functions = target(false)?;
+        let has_fma =
+            functions.isa_flags().iter().any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true));
+        Ok(Compiler {
+            functions,
+            thunks: target(true)?,
+            options,
+            fused: has_fma || cfg!(target_arch = "aarch64"),
+        })
     }
 
     /// The options that the compiler was made with.
@@ -178,7 +190,7 @@ impl Compiler {
     fn translate(&self, scratch: &mut Scratch, request: &Request<'_>) -> Step {
         let Scratch { context, builder, buffers } = scratch;
         context.clear();
-        let result = Translator::new(request, &self.options, &mut context.func, builder, buffers)
+        let result = Translator::new(request, &self.options, self.fused, &mut context.func, builder, buffers)
             .and_then(|translator| translator.run(self.functions.frontend_config()));
         if result.is_err() {
             // A builder that was not finalized leaves its variables behind.

@@ -7,6 +7,7 @@ use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
 use crate::function::{ControlFrame, Translator, Types};
 use crate::osr::slot_offset;
+use crate::signature::slots_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockCall, InstBuilder, JumpTableData, Value, types};
 use crescendo_abi::{ExitStatus, TrapCode};
@@ -88,22 +89,45 @@ impl Translator<'_, '_> {
         }
     }
 
-    fn branch_if(&mut self, condition: Value, depth: u32) -> Step {
+    /// Whether the running operator is likely to find its condition true, if the module says so.
+    fn branch_hint(&self) -> Option<bool> {
+        let (func, hints) = self.hints?;
+        hints.branch(func, self.offset - self.body.range().start as u32)
+    }
+
+    /// Branches if the condition is not zero; `likely` is the module's hint.
+    fn branch_if(&mut self, condition: Value, depth: u32, likely: Option<bool>) -> Step {
         let rest = self.b.create_block();
         match self.branch_target(depth)? {
             Some((target, count)) => {
                 self.list_block_args(count)?;
-                self.b.ins().brif(condition, target, &self.buffers.block_args, rest, &[]);
+                if likely == Some(false) {
+                    // The target itself may be reached in likelier ways.
+                    let unlikely = self.b.create_block();
+                    self.b.set_cold_block(unlikely);
+                    self.b.ins().brif(condition, unlikely, &[], rest, &[]);
+                    self.b.seal_block(unlikely);
+                    self.b.switch_to_block(unlikely);
+                    self.b.ins().jump(target, &self.buffers.block_args);
+                } else {
+                    self.b.ins().brif(condition, target, &self.buffers.block_args, rest, &[]);
+                }
             }
             None => {
                 // Integers are made of conditions once, for both ways.
                 self.list_block_args(self.ty.results().len())?;
                 let leave = self.b.create_block();
+                if likely == Some(false) {
+                    self.b.set_cold_block(leave);
+                }
                 self.b.ins().brif(condition, leave, &[], rest, &[]);
                 self.b.seal_block(leave);
                 self.b.switch_to_block(leave);
                 self.return_values()?;
             }
+        }
+        if likely == Some(true) {
+            self.b.set_cold_block(rest);
         }
         self.b.seal_block(rest);
         self.b.switch_to_block(rest);
@@ -203,11 +227,13 @@ impl Translator<'_, '_> {
 
     /// Stores the listed values to slots from the `first` behind an address on; an `i32` is zero-extended.
     pub(crate) fn store_slots(&mut self, region: Region, base: Value, first: u32) {
+        let mut slot = first;
         for i in 0..self.buffers.values.len() {
             let value = self.buffers.values[i];
             let value = self.wide(value);
             let flags = flags::place(self.b.func, region);
-            self.b.ins().store(flags, value, base, slot_offset(first + i as u32));
+            self.b.ins().store(flags, value, base, slot_offset(slot));
+            slot += slots_of(self.type_of_value(value));
         }
     }
 
@@ -274,6 +300,11 @@ impl Control for Translator<'_, '_> {
         self.settle_operands(height);
         let next = self.block_with(results)?;
         let (then, otherwise) = (self.b.create_block(), self.b.create_block());
+        match self.branch_hint() {
+            Some(true) => self.b.set_cold_block(otherwise),
+            Some(false) => self.b.set_cold_block(then),
+            None => {}
+        }
         // Integers are made of conditions once, for both sides.
         for at in height..height + count {
             self.operand_at(at);
@@ -354,7 +385,8 @@ impl Control for Translator<'_, '_> {
 
     fn br_if(&mut self, depth: u32) -> Step {
         let condition = self.pop_condition()?;
-        self.branch_if(condition, depth)
+        let likely = self.branch_hint();
+        self.branch_if(condition, depth, likely)
     }
 
     fn br_table(&mut self, table: &BrTable<'_>) -> Step {
@@ -371,7 +403,7 @@ impl Control for Translator<'_, '_> {
     fn br_on_null(&mut self, depth: u32) -> Step {
         let reference = self.pop()?;
         let null = self.b.ins().icmp_imm_s(IntCC::Equal, reference, 0);
-        self.branch_if(null, depth)?;
+        self.branch_if(null, depth, None)?;
         self.push(reference);
         Ok(())
     }
@@ -381,7 +413,7 @@ impl Control for Translator<'_, '_> {
         let top = self.height_below(1)?;
         let reference = self.operand_at(top);
         let present = self.b.ins().icmp_imm_s(IntCC::NotEqual, reference, 0);
-        self.branch_if(present, depth)?;
+        self.branch_if(present, depth, None)?;
         self.pop().map(|_| ())
     }
 

@@ -149,19 +149,23 @@ impl Translator<'_, '_> {
     /// Pushes what was caught: below it, for a `catch`, the reference; above it, for a `try_table`.
     fn push_caught(&mut self, clause: &Clause, ref_first: bool) -> Step {
         let info = self.info;
-        let types = clause.tag.map_or(&[][..], |tag| info.type_of_tag(TagIdx::new(tag)).params());
+        let ty = clause.tag.map(|tag| info.type_of_tag(TagIdx::new(tag)));
+        let types = ty.map_or(&[][..], |ty| ty.params());
+        let ref_slot = ty.map_or(0, |ty| ty.param_slots()) as u32;
         let place = self.load_store(VmStoreContext::THROWN);
         let flags = flags::place(self.b.func, Region::Slots);
         let load_ref = |t: &mut Self| {
-            let reference = t.b.ins().load(types::I64, flags, place, slot_offset(types.len() as u32));
+            let reference = t.b.ins().load(types::I64, flags, place, slot_offset(ref_slot));
             t.push(reference);
         };
         if clause.with_ref && ref_first {
             load_ref(self);
         }
-        for (slot, ty) in (0..).zip(types) {
-            let value = self.b.ins().load(clif_type_of(*ty)?, flags, place, slot_offset(slot));
+        let mut slot = 0;
+        for ty in types {
+            let value = self.b.ins().load(clif_type_of(*ty), flags, place, slot_offset(slot));
             self.push(value);
+            slot += ty.slots() as u32;
         }
         if clause.with_ref && !ref_first {
             load_ref(self);
@@ -260,7 +264,8 @@ impl Translator<'_, '_> {
     fn throw_by(&mut self, builtin: Builtin, operands: usize, tag: u32) -> Step {
         self.buffers.values.clear();
         self.append_values(operands)?;
-        let slot = self.shared_slot(self.builtin_slots, operands.max(1));
+        let slots = self.slots_below(self.height()) - self.slots_below(self.height_below(operands)?);
+        let slot = self.shared_slot(self.builtin_slots, slots.max(1) as usize);
         self.builtin_slots = Some(slot);
         let args = self.b.ins().stack_addr(types::I64, slot, 0);
         self.store_slots(Region::Frame, args, 0);

@@ -77,14 +77,19 @@ fn region_in(func: &mut Function, region: Region) -> AliasRegion {
     }
 }
 
+/// An access that never faults. Vectors lie in slots, which are aligned to 8 bytes.
+pub(crate) fn trusted() -> MemFlagsData {
+    MemFlagsData::new().with_notrap()
+}
+
 /// An access to a field or slot, which never faults.
 pub(crate) fn place(func: &mut Function, region: Region) -> MemFlagsData {
-    MemFlagsData::trusted().with_alias_region(Some(region_in(func, region)))
+    trusted().with_alias_region(Some(region_in(func, region)))
 }
 
 /// A load of what never changes and can be read from the function's start on: it may move to anywhere.
 pub(crate) fn constant() -> MemFlagsData {
-    MemFlagsData::trusted().with_readonly().with_can_move()
+    trusted().with_readonly().with_can_move()
 }
 
 /// A load from an entry record that may be null, which then faults as this trap.

@@ -7,12 +7,14 @@ use crate::compiler::{CompilerOptions, Entry, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
 use crate::osr::Takeover;
-use crate::signature::{self, clif_type_of, parsed_type, results_in_memory};
+use crate::signature::{self, clif_type_of, results_in_memory};
 use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackSlot, Type, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
-use crescendo_module::{FuncType, ModuleInfo, TypeId, TypeIdx};
+use crescendo_module::{FuncIdx, FuncType, Hints, ModuleInfo, TypeId, TypeIdx};
+use crescendo_semantics::Ty;
+use crescendo_semantics::lower::clif_type;
 use crescendo_semantics::translate::{FrameKind, Reach, translate};
 use std::collections::HashMap;
 use wasmparser::{BlockType, FunctionBody};
@@ -112,6 +114,8 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) variant: Variant,
     pub(crate) body: FunctionBody<'a>,
     pub(crate) ty: &'a FuncType,
+    /// The function, and the module's hints if they count.
+    pub(crate) hints: Option<(FuncIdx, &'a Hints)>,
     /// The context, the store and, in the guarded variant, the base of memory 0: constants of a call.
     pub(crate) context: Value,
     pub(crate) store: Value,
@@ -119,6 +123,10 @@ pub(crate) struct Translator<'f, 'a> {
     /// Where results in memory go.
     pub(crate) results: Option<Value>,
     pub(crate) takeover: Option<Takeover>,
+    /// Whether there is an instruction that multiplies and adds.
+    pub(crate) fused: bool,
+    /// Whether an operand may be a vector, which has two slots.
+    pub(crate) has_vectors: bool,
     /// Operands below this height are variables; see `osr.rs`.
     pub(crate) settled: usize,
     pub(crate) reach: Reach,
@@ -149,6 +157,7 @@ impl<'f, 'a> Translator<'f, 'a> {
     pub(crate) fn new(
         request: &Request<'a>,
         options: &'a CompilerOptions,
+        fused: bool,
         func: &'f mut Function,
         context: &'f mut FunctionBuilderContext,
         buffers: &'f mut Buffers,
@@ -161,7 +170,7 @@ impl<'f, 'a> Translator<'f, 'a> {
         buffers.clear();
         buffers.called.push(info.func_type_id(index));
         func.signature = match request.entry {
-            Entry::Call => signature::native(ty)?,
+            Entry::Call => signature::native(ty),
             Entry::Osr { .. } => signature::takeover(),
         };
         // Offsets are kept relative to the first that is seen, and none may be one less.
@@ -176,11 +185,14 @@ impl<'f, 'a> Translator<'f, 'a> {
             variant: request.variant,
             body,
             ty,
+            hints: options.branch_hints.then(|| (index, info.hints(request.bytes))),
             context: nothing,
             store: nothing,
             memory_base: nothing,
             results: None,
             takeover: None,
+            fused,
+            has_vectors: false,
             settled: 0,
             reach: Reach::new(),
             offset,
@@ -200,11 +212,11 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     fn declare_locals(&mut self) -> Step {
         for ty in self.ty.params() {
-            self.declare_local(clif_type_of(*ty)?, 1);
+            self.declare_local(clif_type_of(*ty), 1);
         }
         for declared in self.body.get_locals_reader()? {
             let (n, ty) = declared?;
-            self.declare_local(parsed_type(ty)?, n);
+            self.declare_local(clif_type(Ty::of(ty)), n);
         }
         Ok(())
     }
@@ -326,7 +338,7 @@ impl<'f, 'a> Translator<'f, 'a> {
     pub(crate) fn block_type(&self, ty: BlockType) -> Step<(Types, Types)> {
         Ok(match ty {
             BlockType::Empty => (Types::Empty, Types::Empty),
-            BlockType::Type(ty) => (Types::Empty, Types::One(parsed_type(ty)?)),
+            BlockType::Type(ty) => (Types::Empty, Types::One(clif_type(Ty::of(ty)))),
             BlockType::FuncType(index) => {
                 let index = TypeIdx::new(index);
                 (Types::ParamsOf(index), Types::ResultsOf(index))
@@ -357,14 +369,15 @@ impl<'f, 'a> Translator<'f, 'a> {
             Types::ResultsOf(index) => info.func_type(index).results(),
         };
         for ty in list {
-            self.b.append_block_param(block, clif_type_of(*ty)?);
+            self.b.append_block_param(block, clif_type_of(*ty));
         }
         Ok(block)
     }
 
     /// Pushes the values that a block takes.
     pub(crate) fn push_block_params(&mut self, block: Block) {
-        let params = self.b.func.dfg.block_params(block);
-        self.buffers.stack.extend(params.iter().map(|value| Operand::Value(*value)));
+        for i in 0..self.b.block_params(block).len() {
+            self.push(self.b.block_params(block)[i]);
+        }
     }
 }

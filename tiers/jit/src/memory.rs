@@ -11,7 +11,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode as ClifTrapCode, Value, types};
 use crescendo_abi::{TrapCode, Variant, VmMemory};
 use crescendo_module::MemoryIdx;
-use crescendo_semantics::lower::{Emit, lower_load, lower_store};
+use crescendo_semantics::lower::{Emit, load_lane, lower_atomic, lower_load, lower_store, store_lane};
 use crescendo_semantics::translate::Memories;
 use crescendo_semantics::{Kind, Op, Ty};
 use wasmparser::{MemArg, MemArgTarget};
@@ -77,6 +77,23 @@ impl Translator<'_, '_> {
         }
     }
 
+    /// Traps unless the address of an atomic access is a multiple of the bytes accessed.
+    fn check_alignment(&mut self, address: Value, offset: u64, bytes: u8) {
+        if bytes == 1 {
+            return;
+        }
+        // The upper bits of the sum do not matter.
+        let address = if self.type_of_value(address) == types::I64 {
+            self.b.ins().ireduce(types::I32, address)
+        } else {
+            address
+        };
+        let low = offset & u64::from(bytes - 1);
+        let sum = if low == 0 { address } else { self.b.ins().iadd_imm_u(address, low as i64) };
+        let odd = self.b.ins().band_imm_u(sum, i64::from(bytes - 1));
+        self.trap_if(odd, TrapCode::UnalignedAtomic);
+    }
+
     /// The base of a memory that never moves.
     fn guarded_base(&mut self, memory: u32) -> Value {
         if memory == 0 {
@@ -139,12 +156,65 @@ impl Memories for Translator<'_, '_> {
         Ok(())
     }
 
+    fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step {
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let (bytes, is_load) = match op.row().kind {
+            Kind::LoadLane { bytes } => (bytes, true),
+            Kind::StoreLane { bytes } => (bytes, false),
+            _ => return Err(self.impossible("an operator that accesses no lane")),
+        };
+        let vector = self.pop()?;
+        let address = self.pop()?;
+        let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+        let place = self.behind(place, offset);
+        if is_load {
+            let vector = load_lane(op, self, flags, place, vector, lane);
+            self.push(vector);
+        } else {
+            store_lane(op, self, flags, place, vector, lane);
+        }
+        Ok(())
+    }
+
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let (MemArgTarget::Memory(memory), Kind::Atomic { bytes, .. }) = (memarg.target, op.row().kind)
+        else {
+            return Err(self.impossible("an atomic operator that accesses no memory"));
+        };
+        let count = op.row().params.len();
+        let mut operands = [Value::from_u32(0); 3];
+        for operand in operands[..count].iter_mut().rev() {
+            *operand = self.pop()?;
+        }
+        let address = operands[0];
+        self.check_alignment(address, memarg.offset, bytes);
+        let (place, offset, flags) = self.place(memory, address, memarg.offset, bytes);
+        let place = self.behind(place, offset);
+        if let Some(result) = lower_atomic(op, &mut self.b, flags, place, &operands[1..count]) {
+            self.push(result);
+        }
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Step {
+        self.b.ins().fence();
+        Ok(())
+    }
+
     fn memory_size(&mut self, memory: u32) -> Step {
         let ty = self.info.memory(MemoryIdx::new(memory));
-        let (log2, memory64) = (ty.page_size_log2, ty.memory64);
+        let (log2, memory64, shared) = (ty.page_size_log2, ty.memory64, ty.shared);
         let record = self.context_pointer(self.offsets.memory(memory));
         let sizes = flags::place(self.b.func, Region::Sizes);
-        let bytes = self.b.ins().load(types::I64, sizes, record, VmMemory::LEN);
+        let bytes = if shared {
+            // Other threads make it grow. An ordinary load could be taken out of a loop.
+            let len = self.b.ins().iadd_imm_s(record, i64::from(VmMemory::LEN));
+            self.b.ins().atomic_load(types::I64, sizes, len)
+        } else {
+            self.b.ins().load(types::I64, sizes, record, VmMemory::LEN)
+        };
         let pages = self.b.ins().ushr_imm_u(bytes, i64::from(log2));
         let pages = if memory64 { pages } else { self.b.ins().ireduce(types::I32, pages) };
         self.push(pages);

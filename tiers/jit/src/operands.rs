@@ -5,11 +5,14 @@
 
 use crate::error::Step;
 use crate::function::{Operand, Translator};
+use crate::signature::slots_of;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Type, Value, types};
+use crescendo_semantics::lower::constant;
 
 impl Translator<'_, '_> {
     pub(crate) fn push(&mut self, value: Value) {
+        self.has_vectors |= self.type_of_value(value).is_vector();
         self.buffers.stack.push(Operand::Value(value));
     }
 
@@ -34,6 +37,19 @@ impl Translator<'_, '_> {
     pub(crate) fn pop(&mut self) -> Step<Value> {
         let value = self.pop_condition()?;
         Ok(self.integer(value))
+    }
+
+    /// The type of the operand at a height.
+    pub(crate) fn type_at(&self, height: usize) -> Type {
+        match self.buffers.stack[height] {
+            Operand::Value(value) => self.type_of_value(value),
+            Operand::Variable(_, ty) => ty,
+        }
+    }
+
+    /// Slots that the operands below a height take in an interpreted frame.
+    pub(crate) fn slots_below(&self, height: usize) -> u32 {
+        if self.has_vectors { (0..height).map(|at| slots_of(self.type_at(at))).sum() } else { height as u32 }
     }
 
     /// Drops operands down to a height.
@@ -90,6 +106,7 @@ impl Translator<'_, '_> {
             types::F32 => self.b.ins().f32const(Ieee32::with_bits(bits as u32)),
             types::F64 => self.b.ins().f64const(Ieee64::with_bits(bits)),
             types::I32 => self.b.ins().iconst(types::I32, i64::from(bits as u32)),
+            _ if ty.is_vector() => constant(self, ty, u128::from(bits).to_le_bytes()),
             _ => self.b.ins().iconst(ty, bits as i64),
         }
     }

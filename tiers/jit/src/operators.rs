@@ -3,8 +3,11 @@
 use crate::error::{CompileError, Step};
 use crate::function::Translator;
 use cranelift_codegen::ir::{InstBuilder, Value};
-use crescendo_semantics::lower::{clif_type, lower};
-use crescendo_semantics::translate::{Reach, Tier, Values};
+use crescendo_abi::Builtin;
+use crescendo_semantics::lower::{
+    clif_type, constant, extract_lane, lower, lower_wide, multiply_add, replace_lane, shuffle,
+};
+use crescendo_semantics::translate::{Calls, Reach, Tier, Values};
 use crescendo_semantics::{Op, Ty};
 
 impl Tier for Translator<'_, '_> {
@@ -36,6 +39,60 @@ impl Values for Translator<'_, '_> {
         let result = lower(op, self, &operands[..count]);
         let result = result.ok_or_else(|| self.impossible("a value without a lowering"))?;
         self.push(result);
+        Ok(())
+    }
+
+    fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
+        let vector = self.pop()?;
+        let scalar = extract_lane(op, self, vector, lane);
+        self.push(scalar);
+        Ok(())
+    }
+
+    fn replace_lane(&mut self, op: Op, lane: u8) -> Step {
+        let scalar = self.pop()?;
+        let vector = self.pop()?;
+        let vector = replace_lane(op, self, vector, lane, scalar);
+        self.push(vector);
+        Ok(())
+    }
+
+    fn shuffle(&mut self, lanes: [u8; 16]) -> Step {
+        let second = self.pop()?;
+        let first = self.pop()?;
+        let vector = shuffle(self, first, second, lanes);
+        self.push(vector);
+        Ok(())
+    }
+
+    fn vector_constant(&mut self, bytes: [u8; 16]) -> Step {
+        let vector = constant(self, clif_type(Ty::V128), bytes);
+        self.push(vector);
+        Ok(())
+    }
+
+    fn multiply_add(&mut self, lane: Ty, negated: bool) -> Step {
+        if !self.fused {
+            let numbers = [lane.bytes(), u32::from(negated)];
+            return self.call_builtin(Builtin::MultiplyAdd, 3, Some(Ty::V128), numbers);
+        }
+        let sum = self.pop()?;
+        let factor = self.pop()?;
+        let first = self.pop()?;
+        let vector = multiply_add(self, lane, negated, [first, factor, sum]);
+        self.push(vector);
+        Ok(())
+    }
+
+    fn wide(&mut self, op: Op) -> Step {
+        let count = op.row().params.len();
+        let mut operands = [Value::from_u32(0); 4];
+        for operand in operands[..count].iter_mut().rev() {
+            *operand = self.pop()?;
+        }
+        for result in lower_wide(op, self, &operands[..count]) {
+            self.push(result);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 use crate::error::Step;
 use crate::flags::{self, Region};
 use crate::function::{Operand, Translator};
+use crate::signature::slots_of;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, SourceLoc, Value};
 use cranelift_frontend::Variable;
 use crescendo_abi::SLOT_SIZE;
@@ -44,14 +45,16 @@ impl Translator<'_, '_> {
         let read = self.read_locals()?;
         self.b.set_srcloc(SourceLoc::new(loop_offset));
         let flags = flags::place(self.b.func, Region::Slots);
+        let mut slot = 0;
         for (index, is_read) in read.into_iter().enumerate() {
             let ty = self.buffers.locals[index];
             let value = if is_read {
-                self.b.ins().load(ty, flags, fp, slot_offset(index as u32))
+                self.b.ins().load(ty, flags, fp, slot_offset(slot))
             } else {
                 self.constant_of(ty, 0)
             };
             self.b.def_var(Variable::from_u32(index as u32), value);
+            slot += slots_of(ty);
         }
         let (entry, start) = (self.b.create_block(), self.b.create_block());
         self.b.ins().jump(entry, &[]);
@@ -59,8 +62,7 @@ impl Translator<'_, '_> {
         self.b.seal_block(start);
         self.b.switch_to_block(start);
         self.set_offset(self.offset);
-        let (locals, results) = (self.buffers.locals.len() as u32, self.ty.results().len() as u32);
-        let record_slot = record_slot(locals, results);
+        let record_slot = record_slot(slot, self.ty.result_slots() as u32);
         self.takeover = Some(Takeover { loop_offset, fp, record_slot, entry, reached: false });
         Ok(())
     }
@@ -103,18 +105,20 @@ impl Translator<'_, '_> {
         let (entry, fp, record_slot) = (takeover.entry, takeover.fp, takeover.record_slot);
         self.b.switch_to_block(entry);
         let flags = flags::place(self.b.func, Region::Slots);
+        let mut slot = temp_slot(record_slot, 0);
         for at in 0..height {
             if let Operand::Variable(variable, ty) = self.buffers.stack[at] {
-                let value = self.b.ins().load(ty, flags, fp, slot_offset(temp_slot(record_slot, at as u32)));
+                let value = self.b.ins().load(ty, flags, fp, slot_offset(slot));
                 self.b.def_var(variable, value);
             }
+            slot += slots_of(self.type_at(at));
         }
         let mut args = std::mem::take(&mut self.buffers.block_args);
         args.clear();
         for i in 0..self.b.block_params(header).len() {
             let ty = self.type_of_value(self.b.block_params(header)[i]);
-            let slot = temp_slot(record_slot, (height + i) as u32);
             args.push(BlockArg::Value(self.b.ins().load(ty, flags, fp, slot_offset(slot))));
+            slot += slots_of(ty);
         }
         self.b.ins().jump(header, &args);
         self.buffers.block_args = args;

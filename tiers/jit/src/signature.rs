@@ -3,43 +3,39 @@
 //! The convention of native functions is on the crate's page. Context parameters have Cranelift's purpose
 //! `VMContext`, which is how prologues find the stack limit.
 
-use crate::error::{Step, invalid};
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
 use crescendo_abi::regs::{FLOAT_ARGS, INT_ARGS};
 use crescendo_module::{FuncType, ValType};
+use crescendo_semantics::Ty;
+use crescendo_semantics::lower::clif_type;
 
-/// Results of one kind (integers with references, floats) that come back in registers, on every instruction
+/// Results of one kind (integers with references, floats with vectors) that come back in registers, on every instruction
 /// set.
 const REGISTER_RESULTS: usize = 8;
 
 /// Whether the results of native functions of this type go through memory: a pointer to their slots, 8 bytes
 /// each, follows the context.
 pub fn results_in_memory(ty: &FuncType) -> bool {
-    let floats = ty.results().iter().filter(|ty| matches!(ty, ValType::F32 | ValType::F64)).count();
+    let floats =
+        ty.results().iter().filter(|ty| matches!(ty, ValType::F32 | ValType::F64 | ValType::V128)).count();
     floats > REGISTER_RESULTS || ty.results().len() - floats > REGISTER_RESULTS
 }
 
 /// Cranelift's type for a value type.
-pub(crate) fn clif_type_of(ty: ValType) -> Step<Type> {
+pub(crate) fn clif_type_of(ty: ValType) -> Type {
     match ty {
-        ValType::I32 => Ok(types::I32),
-        ValType::I64 | ValType::Ref(_) => Ok(types::I64),
-        ValType::F32 => Ok(types::F32),
-        ValType::F64 => Ok(types::F64),
-        ValType::V128 => Err(invalid(0, "v128 is not supported")),
+        ValType::I32 => types::I32,
+        ValType::I64 | ValType::Ref(_) => types::I64,
+        ValType::F32 => types::F32,
+        ValType::F64 => types::F64,
+        ValType::V128 => clif_type(Ty::V128),
     }
 }
 
-/// Cranelift's type for a value type as the parser gives it.
-pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Step<Type> {
-    match ty {
-        wasmparser::ValType::I32 => Ok(types::I32),
-        wasmparser::ValType::I64 | wasmparser::ValType::Ref(_) => Ok(types::I64),
-        wasmparser::ValType::F32 => Ok(types::F32),
-        wasmparser::ValType::F64 => Ok(types::F64),
-        wasmparser::ValType::V128 => Err(invalid(0, "v128 is not supported")),
-    }
+/// Slots that a value of one of Cranelift's types takes.
+pub(crate) fn slots_of(ty: Type) -> u32 {
+    if ty.is_vector() { Ty::V128.slots() } else { 1 }
 }
 
 fn word() -> AbiParam {
@@ -51,35 +47,34 @@ fn context() -> AbiParam {
 }
 
 /// Adds the results of a function type, or the pointer to their slots.
-fn add_results(signature: &mut Signature, ty: &FuncType) -> Step {
+fn add_results(signature: &mut Signature, ty: &FuncType) {
     if results_in_memory(ty) {
         signature.params.push(word());
-        return Ok(());
+        return;
     }
     for result in ty.results() {
-        signature.returns.push(AbiParam::new(clif_type_of(*result)?));
+        signature.returns.push(AbiParam::new(clif_type_of(*result)));
     }
-    Ok(())
 }
 
 /// A native function: `(record, context, params…) -> results…`.
-pub(crate) fn native(ty: &FuncType) -> Step<Signature> {
+pub(crate) fn native(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([word(), context()]);
-    add_results(&mut signature, ty)?;
+    add_results(&mut signature, ty);
     for param in ty.params() {
-        signature.params.push(AbiParam::new(clif_type_of(*param)?));
+        signature.params.push(AbiParam::new(clif_type_of(*param)));
     }
-    Ok(signature)
+    signature
 }
 
 /// A native function entered with its arguments in slots: `(record, context, fp) -> results…`. The pointer to
 /// results in memory comes last.
-pub(crate) fn slots_entry(ty: &FuncType) -> Step<Signature> {
+pub(crate) fn slots_entry(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([word(), context(), word()]);
-    add_results(&mut signature, ty)?;
-    Ok(signature)
+    add_results(&mut signature, ty);
+    signature
 }
 
 /// Code that takes over an interpreted frame: `(context, fp) -> status`.

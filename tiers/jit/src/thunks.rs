@@ -7,14 +7,15 @@
 
 use crate::compiler::{Scratch, Support};
 use crate::error::{CompileError, Step};
+use crate::flags::trusted;
 use crate::osr::slot_offset;
-use crate::signature::{self, clif_type_of, results_in_memory, routine};
+use crate::signature::{self, clif_type_of, results_in_memory, routine, slots_of};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Ieee64;
 use cranelift_codegen::ir::{
-    Block, BlockArg, ExceptionTableData, Function, InstBuilder, MemFlagsData, SigRef, Signature,
-    StackSlotData, StackSlotKind, UserFuncName, Value, types,
+    Block, BlockArg, ExceptionTableData, Function, InstBuilder, SigRef, Signature, StackSlotData,
+    StackSlotKind, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -78,9 +79,9 @@ pub(crate) fn compile(
     };
     Ok(Thunks {
         enter: thunk(signature::enter(), |b| b.enter())?,
-        tail: thunk(signature::slots_entry(ty)?, |b| b.tail())?,
-        to_interpreter: thunk(signature::native(ty)?, |b| b.call_interpreter())?,
-        to_host: thunk(signature::native(ty)?, |b| b.call_host())?,
+        tail: thunk(signature::slots_entry(ty), |b| b.tail())?,
+        to_interpreter: thunk(signature::native(ty), |b| b.call_interpreter())?,
+        to_host: thunk(signature::native(ty), |b| b.call_host())?,
     })
 }
 
@@ -130,10 +131,8 @@ impl<'f> Builder<'f> {
         let place = results_in_memory(self.ty).then_some(fp);
         let (signature, entry, args) = self.native_call(record, context, place, fp)?;
         let call = self.b.ins().call_indirect(signature, entry, &args);
-        for i in 0..self.b.inst_results(call).len() {
-            let result = self.b.inst_results(call)[i];
-            self.store_slot(result, fp, i);
-        }
+        let results = self.b.inst_results(call).to_vec();
+        self.store_slots(&results, fp);
         self.store(old_top, store, VmStoreContext::VALUE_TOP);
         self.store(prev, store, VmStoreContext::TRANSITIONS);
         // The interpreter goes on there.
@@ -185,7 +184,7 @@ impl<'f> Builder<'f> {
         let entry = self.load(store, VmStoreContext::TAIL_ENTRY);
         let next = self.load(store, VmStoreContext::TAIL_RECORD);
         let next_context = self.load(next, VmFuncRef::CONTEXT);
-        let signature = self.b.import_signature(signature::slots_entry(self.ty)?);
+        let signature = self.b.import_signature(signature::slots_entry(self.ty));
         let mut args = vec![next, next_context, fp];
         args.extend(self.results_place());
         self.b.ins().return_call_indirect(signature, entry, &args);
@@ -298,30 +297,35 @@ impl<'f> Builder<'f> {
     }
 
     fn load(&mut self, base: Value, offset: i32) -> Value {
-        self.b.ins().load(types::I64, MemFlagsData::trusted(), base, offset)
+        self.b.ins().load(types::I64, trusted(), base, offset)
     }
 
     fn store(&mut self, value: Value, base: Value, offset: i32) {
-        self.b.ins().store(MemFlagsData::trusted(), value, base, offset);
+        self.b.ins().store(trusted(), value, base, offset);
     }
 
-    fn store_slot(&mut self, value: Value, base: Value, slot: usize) {
-        let is_i32 = self.b.func.dfg.value_type(value) == types::I32;
-        let value = if is_i32 { self.b.ins().uextend(types::I64, value) } else { value };
-        self.store(value, base, slot_offset(slot as u32));
-    }
-
-    fn load_slots(&mut self, tys: &[ValType], base: Value, values: &mut Vec<Value>) -> Step {
-        for (i, ty) in tys.iter().enumerate() {
-            let (ty, offset) = (clif_type_of(*ty)?, slot_offset(i as u32));
-            values.push(self.b.ins().load(ty, MemFlagsData::trusted(), base, offset));
+    fn store_slots(&mut self, values: &[Value], base: Value) {
+        let mut slot = 0;
+        for value in values {
+            let ty = self.b.func.dfg.value_type(*value);
+            let value = if ty == types::I32 { self.b.ins().uextend(types::I64, *value) } else { *value };
+            self.store(value, base, slot_offset(slot));
+            slot += slots_of(ty);
         }
-        Ok(())
+    }
+
+    fn load_slots(&mut self, tys: &[ValType], base: Value, values: &mut Vec<Value>) {
+        let mut slot = 0;
+        for ty in tys {
+            let clif = clif_type_of(*ty);
+            values.push(self.b.ins().load(clif, trusted(), base, slot_offset(slot)));
+            slot += ty.slots() as u32;
+        }
     }
 
     /// Bytes of the slots that arguments and results share.
     fn slot_bytes(&self) -> i64 {
-        (self.ty.params().len().max(self.ty.results().len()) * SLOT_SIZE) as i64
+        (self.ty.param_slots().max(self.ty.result_slots()) * SLOT_SIZE) as i64
     }
 
     /// Native functions: where results in memory go.
@@ -332,10 +336,8 @@ impl<'f> Builder<'f> {
     /// Native functions: writes the parameters to slots.
     fn store_params(&mut self, base: Value) {
         let first = 2 + usize::from(results_in_memory(self.ty));
-        for i in 0..self.ty.params().len() {
-            let param = self.params[first + i];
-            self.store_slot(param, base, i);
-        }
+        let params = self.params[first..].to_vec();
+        self.store_slots(&params, base);
     }
 
     /// Native functions: returns the results that are in slots.
@@ -343,13 +345,13 @@ impl<'f> Builder<'f> {
         let mut values = Vec::new();
         match self.results_place() {
             Some(place) => {
-                for i in 0..self.ty.results().len() {
+                for i in 0..self.ty.result_slots() {
                     let offset = slot_offset(i as u32);
                     let value = self.load(base, offset);
                     self.store(value, place, offset);
                 }
             }
-            None => self.load_slots(self.ty.results(), base, &mut values)?,
+            None => self.load_slots(self.ty.results(), base, &mut values),
         }
         self.b.ins().return_(&values);
         Ok(())
@@ -363,11 +365,11 @@ impl<'f> Builder<'f> {
         place: Option<Value>,
         base: Value,
     ) -> Step<(SigRef, Value, Vec<Value>)> {
-        let signature = self.b.import_signature(signature::native(self.ty)?);
+        let signature = self.b.import_signature(signature::native(self.ty));
         let entry = self.load(record, VmFuncRef::NATIVE);
         let mut args = vec![record, context];
         args.extend(place);
-        self.load_slots(self.ty.params(), base, &mut args)?;
+        self.load_slots(self.ty.params(), base, &mut args);
         Ok((signature, entry, args))
     }
 

@@ -16,7 +16,7 @@ impl Translator<'_, '_> {
     /// The type of a global, its place and the flags of accesses to it.
     fn global(&mut self, index: u32) -> Step<(Type, Value, i32, MemFlagsData)> {
         let global = *self.info.global(GlobalIdx::new(index));
-        let ty = clif_type_of(global.content)?;
+        let ty = clif_type_of(global.content);
         let (place, offset, region) = match index.checked_sub(self.info.imported_global_count()) {
             Some(defined) => {
                 (self.context, self.offsets.defined_global(defined) as i32, Region::Global(defined))

@@ -17,6 +17,8 @@ pub enum ConstOp {
     F32Const(u32),
     /// Pushes an `f64` with these bits.
     F64Const(u64),
+    /// Pushes a `v128`: its two slots.
+    V128Const([u64; 2]),
     /// Pushes the value of an immutable global.
     GlobalGet(GlobalIdx),
     /// Pushes the null reference of a type.
@@ -69,4 +71,4 @@ impl ConstExpr {
     }
 }
 
-const _: () = assert!(size_of::<ConstOp>() == 16 && size_of::<ConstExpr>() <= 32);
+const _: () = assert!(size_of::<ConstOp>() == 24 && size_of::<ConstExpr>() <= 32);

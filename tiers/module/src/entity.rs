@@ -40,6 +40,80 @@ impl MemoryType {
         MemoryType { minimum, maximum, memory64: true, shared: false, page_size_log2: 16 }
     }
 
+    /// The type of a shared memory with 32-bit addresses and 64-KiB pages; sizes in pages. A shared memory has a maximum.
+    pub const fn shared(minimum: u32, maximum: u32) -> MemoryType {
+        let ty = MemoryType::new(minimum, Some(maximum));
+        MemoryType { shared: true, ..ty }
+    }
+
+    /// A type to be described step by step, at first that of [`MemoryType::new`] with 0 pages and no maximum.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use crescendo_module::MemoryType;
+    ///
+    /// let ty = MemoryType::builder().min(10).max(Some(4096)).page_size_log2(0).build()?;
+    /// assert_eq!(ty.to_string(), "(memory 10 4096 (pagesize 1))");
+    /// assert!(MemoryType::builder().shared(true).build().is_err());
+    /// # Ok::<(), crescendo_module::MemoryTypeError>(())
+    /// ```
+    pub const fn builder() -> MemoryTypeBuilder {
+        MemoryTypeBuilder { ty: MemoryType::new(0, None) }
+    }
+
+    /// Whether addresses are 64 bits wide.
+    pub const fn is_64(&self) -> bool {
+        self.memory64
+    }
+
+    /// Whether several threads may use it.
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// Size at the start, in pages.
+    pub const fn minimum(&self) -> u64 {
+        self.minimum
+    }
+
+    /// Size that it cannot outgrow, in pages.
+    pub const fn maximum(&self) -> Option<u64> {
+        self.maximum
+    }
+
+    /// Binary logarithm of the bytes in a page.
+    pub const fn page_size_log2(&self) -> u8 {
+        self.page_size_log2
+    }
+
+    /// Fails when no module could declare the type.
+    ///
+    /// # Errors
+    ///
+    /// When the page size is not 1 or 64 KiB, a size is too large for the addresses, the minimum exceeds the maximum, or a
+    /// shared memory has no maximum.
+    pub fn check(&self) -> Result<(), MemoryTypeError> {
+        if !matches!(self.page_size_log2, 0 | 16) {
+            return Err(MemoryTypeError(format!(
+                "pages of 2^{} bytes: they have 1 or 65536",
+                self.page_size_log2
+            )));
+        }
+        let most = max_memory_pages(self.memory64, self.page_size_log2);
+        let maximum = self.maximum.unwrap_or(most);
+        if self.minimum > maximum || maximum > most {
+            let minimum = self.minimum;
+            return Err(MemoryTypeError(format!(
+                "a memory of {minimum} pages at least and {maximum} at most, where {most} are possible"
+            )));
+        }
+        if self.shared && self.maximum.is_none() {
+            return Err(MemoryTypeError("a shared memory without a maximum".to_string()));
+        }
+        Ok(())
+    }
+
     /// Bytes in a page.
     pub const fn page_size(&self) -> u64 {
         1 << self.page_size_log2
@@ -58,6 +132,73 @@ impl MemoryType {
             && self.page_size_log2 == expected.page_size_log2
     }
 }
+
+/// The most pages that a memory may have: what its addresses reach, and what its index type can count.
+pub fn max_memory_pages(memory64: bool, page_size_log2: u8) -> u64 {
+    let bits: u32 = if memory64 { 64 } else { 32 };
+    let pages = 1u128 << bits.saturating_sub(page_size_log2.into());
+    let countable = if memory64 { u64::MAX } else { u32::MAX.into() };
+    u64::try_from(pages).unwrap_or(u64::MAX).min(countable)
+}
+
+/// Describes a memory type step by step: from [`MemoryType::builder`].
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryTypeBuilder {
+    ty: MemoryType,
+}
+
+impl MemoryTypeBuilder {
+    /// Size at the start, in pages. Default 0.
+    pub fn min(&mut self, minimum: u64) -> &mut MemoryTypeBuilder {
+        self.ty.minimum = minimum;
+        self
+    }
+
+    /// Size that the memory cannot outgrow, in pages. Default none.
+    pub fn max(&mut self, maximum: Option<u64>) -> &mut MemoryTypeBuilder {
+        self.ty.maximum = maximum;
+        self
+    }
+
+    /// Whether addresses are 64 bits wide. Default no.
+    pub fn memory64(&mut self, memory64: bool) -> &mut MemoryTypeBuilder {
+        self.ty.memory64 = memory64;
+        self
+    }
+
+    /// Whether several threads may use the memory. Default no.
+    pub fn shared(&mut self, shared: bool) -> &mut MemoryTypeBuilder {
+        self.ty.shared = shared;
+        self
+    }
+
+    /// Binary logarithm of the bytes in a page: 0 or 16. Default 16.
+    pub fn page_size_log2(&mut self, page_size_log2: u8) -> &mut MemoryTypeBuilder {
+        self.ty.page_size_log2 = page_size_log2;
+        self
+    }
+
+    /// The type.
+    ///
+    /// # Errors
+    ///
+    /// As [`MemoryType::check`].
+    pub fn build(&self) -> Result<MemoryType, MemoryTypeError> {
+        self.ty.check().map(|()| self.ty)
+    }
+}
+
+/// Why there is no such memory type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryTypeError(String);
+
+impl fmt::Display for MemoryTypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for MemoryTypeError {}
 
 impl fmt::Display for MemoryType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 //!
 //! Holds no bytes of the module, only places in them; calls that need the bytes take them, and they must be those that were
 //! parsed. Everything in here is validated but, with [`crate::Validation::Lazy`], the function bodies. `Send + Sync` and
-//! never changed after parsing, the names aside, which are found on first use.
+//! never changed after parsing, names and hints aside, which are found on first use.
 //!
 //! In each index space imported entities come first.
 
@@ -12,8 +12,8 @@ use crate::registry::ModuleTypes;
 use crate::validate::LazyBodies;
 use crate::{
     ConstExpr, DataIdx, DataSegment, DefinedFuncIdx, ElemIdx, ElementSegment, EntityIndex, EntityType,
-    ExternType, FuncIdx, FuncType, GlobalIdx, GlobalType, MemoryIdx, MemoryType, Names, TableIdx, TableInit,
-    TableType, TagIdx, TagType, TypeId, TypeIdx, TypeRegistry,
+    ExternType, FuncIdx, FuncType, GlobalIdx, GlobalType, Hints, MemoryIdx, MemoryType, Names, TableIdx,
+    TableInit, TableType, TagIdx, TagType, TypeId, TypeIdx, TypeRegistry,
 };
 use core::ops::Range;
 use std::sync::OnceLock;
@@ -73,6 +73,7 @@ pub struct ModuleInfo {
     pub(crate) custom_sections: Vec<CustomSection>,
     pub(crate) name_section: Option<Range<usize>>,
     pub(crate) names: OnceLock<NameSection>,
+    pub(crate) hints: OnceLock<Hints>,
     pub(crate) features: WasmFeatures,
     pub(crate) lazy: Option<LazyBodies>,
 }
@@ -406,6 +407,11 @@ impl ModuleInfo {
             None => NameSection::default(),
         });
         Names::new(section, bytes)
+    }
+
+    /// The hints for compilers that custom sections give. The first call reads the sections; `bytes` are those of the module.
+    pub fn hints(&self, bytes: &[u8]) -> &Hints {
+        self.hints.get_or_init(|| Hints::read(self, bytes))
     }
 }
 

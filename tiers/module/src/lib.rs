@@ -17,11 +17,13 @@
 //! | [`FuncIdx`], [`TypeIdx`] … | an index newtype for each index space |
 //! | [`ConstExpr`], [`ElementSegment`], [`DataSegment`] | what instantiation runs and copies |
 //! | [`Names`] | the name section |
+//! | [`Hints`] | what custom sections tell compilers |
 #![forbid(unsafe_code)]
 
 mod const_expr;
 mod entity;
 mod error;
+mod hints;
 mod index;
 mod info;
 mod limits;
@@ -38,15 +40,19 @@ mod types;
 mod validate;
 
 pub use const_expr::{ConstExpr, ConstOp};
-pub use entity::{EntityIndex, EntityType, ExternType, GlobalType, MemoryType, TableType, TagType};
+pub use entity::{
+    EntityIndex, EntityType, ExternType, GlobalType, MemoryType, MemoryTypeBuilder, MemoryTypeError,
+    TableType, TagType, max_memory_pages,
+};
 pub use error::{ModuleError, ModuleErrorKind};
+pub use hints::{Hints, Priority};
 pub use index::{
     DataIdx, DefinedFuncIdx, ElemIdx, FieldIdx, FuncIdx, GlobalIdx, LabelIdx, LocalIdx, MemoryIdx, TableIdx,
     TagIdx, TypeIdx,
 };
 pub use info::{CustomSection, Export, Import, ModuleInfo};
 pub use limits::ModuleLimits;
-pub use names::Names;
+pub use names::{Name, Names};
 pub use parse::{ModuleConfig, Validation, parse};
 pub use proposals::{Proposal, Proposals};
 pub use registry::{RegisterError, TypeHandle, TypeId, TypeRegistry};

@@ -144,6 +144,19 @@ fn read_indirect_map(reader: &mut BinaryReader<'_>, map: &mut IndirectNameMap) -
     Ok(())
 }
 
+/// A name of a part of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// What has the name, in words: `memory`, `local`.
+    pub kind: &'static str,
+    /// The function of a local or label, the type of a field.
+    pub of: Option<u32>,
+    /// The index of what has the name.
+    pub index: u32,
+    /// The name.
+    pub text: &'a str,
+}
+
 /// The names that a module's name section gives, read from the module's bytes.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
@@ -175,6 +188,31 @@ impl<'a> Names<'a> {
         let bytes = self.bytes;
         let rows = self.section.funcs.0.iter();
         rows.filter_map(move |(index, place)| Some((FuncIdx::new(*index), place.text(bytes)?)))
+    }
+
+    /// All names but the module's, by kind, in ascending order of their one or two indices.
+    pub fn all(&self) -> impl Iterator<Item = Name<'a>> + use<'a> {
+        let (section, bytes) = (self.section, self.bytes);
+        let maps = [
+            ("function", &section.funcs),
+            ("type", &section.types),
+            ("table", &section.tables),
+            ("memory", &section.memories),
+            ("global", &section.globals),
+            ("element segment", &section.elements),
+            ("data segment", &section.data),
+            ("tag", &section.tags),
+        ];
+        let indirect = [("local", &section.locals), ("label", &section.labels), ("field", &section.fields)];
+        let single = maps
+            .into_iter()
+            .flat_map(|(kind, map)| map.0.iter().map(move |(index, place)| (kind, None, *index, *place)));
+        let double = indirect.into_iter().flat_map(|(kind, map)| {
+            map.0.iter().map(move |((outer, index), place)| (kind, Some(*outer), *index, *place))
+        });
+        single.chain(double).filter_map(move |(kind, of, index, place)| {
+            Some(Name { kind, of, index, text: place.text(bytes)? })
+        })
     }
 
     lookups! {
@@ -223,6 +261,8 @@ mod tests {
         names_of(&section, |names| {
             assert_eq!(names.field(TypeIdx::new(2), FieldIdx::new(3)), Some("f"));
             assert_eq!(names.tag(TagIdx::new(0)), Some("t"));
+            let all: Vec<_> = names.all().map(|name| (name.kind, name.of, name.index, name.text)).collect();
+            assert_eq!(all, [("tag", None, 0, "t"), ("field", Some(2), 3, "f")]);
         });
     }
 

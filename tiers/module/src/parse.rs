@@ -126,6 +126,7 @@ impl<'c> Loader<'c> {
             custom_sections: Vec::new(),
             name_section: None,
             names: OnceLock::new(),
+            hints: OnceLock::new(),
             features,
             lazy: None,
         };

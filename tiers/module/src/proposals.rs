@@ -21,6 +21,8 @@ macro_rules! proposals {
         impl Proposal {
             /// The proposals that the engine supports; each can be switched off in [`Proposals`].
             pub const SUPPORTED: &[Proposal] = &[$(Proposal::$name),*];
+            /// The supported proposals that are forbidden until the embedder allows them: no version of the standard has them.
+            pub const OFF_AT_FIRST: &[Proposal] = &[Proposal::WideArithmetic, Proposal::CustomPageSizes, Proposal::LegacyExceptions];
             /// The proposals that are recognised and refused.
             pub const REFUSED: &[Proposal] = &[$(Proposal::$rname),*];
 
@@ -85,24 +87,24 @@ proposals! {
         Memory64, "memory64", wasm_memory64, memory64, MEMORY64;
         /// `(ref $type)`, `call_ref` and its like.
         FunctionReferences, "typed function references", wasm_function_references, function_references, FUNCTION_REFERENCES;
+        /// `v128` and its operators.
+        Simd, "SIMD", wasm_simd, simd, SIMD;
+        /// Vector operators whose results may differ.
+        RelaxedSimd, "relaxed SIMD", wasm_relaxed_simd, relaxed_simd, RELAXED_SIMD;
+        /// `i64.add128` and its like.
+        WideArithmetic, "wide arithmetic", wasm_wide_arithmetic, wide_arithmetic, WIDE_ARITHMETIC;
+        /// Memories with pages of one byte.
+        CustomPageSizes, "custom page sizes", wasm_custom_page_sizes, custom_page_sizes, CUSTOM_PAGE_SIZES;
+        /// Shared memories and atomic operators.
+        Threads, "threads", wasm_threads, threads, THREADS;
         /// Tags, `throw` and `try_table`.
         Exceptions, "exception handling", wasm_exceptions, exceptions, EXCEPTIONS;
         /// `try` and `catch`, which `try_table` replaces. Forbidden at first.
         LegacyExceptions, "legacy exception handling", wasm_legacy_exceptions, legacy_exceptions, LEGACY_EXCEPTIONS;
     }
     refused {
-        /// `v128` and its operators.
-        Simd, "SIMD", SIMD;
-        /// Vector operators whose results may differ.
-        RelaxedSimd, "relaxed SIMD", RELAXED_SIMD;
-        /// Shared memories and atomic operators.
-        Threads, "threads", THREADS;
         /// Structures, arrays, recursive types.
         Gc, "GC", GC;
-        /// Memories with other pages than of 64 KiB.
-        CustomPageSizes, "custom page sizes", CUSTOM_PAGE_SIZES;
-        /// `i64.add128` and its like.
-        WideArithmetic, "wide arithmetic", WIDE_ARITHMETIC;
         /// Continuations.
         StackSwitching, "stack switching", STACK_SWITCHING;
         /// `memory.discard`.
@@ -137,7 +139,7 @@ impl Proposal {
     }
 }
 
-/// The proposals that modules may use. All that the engine supports are allowed at first, but for legacy exception handling.
+/// The proposals that modules may use. All that the engine supports are allowed at first, but for [`Proposal::OFF_AT_FIRST`].
 ///
 /// # Examples
 ///
@@ -179,7 +181,7 @@ impl Default for Proposals {
     fn default() -> Proposals {
         let mut proposals = Proposals::none();
         for &proposal in Proposal::SUPPORTED {
-            proposals.set(proposal, proposal != Proposal::LegacyExceptions);
+            proposals.set(proposal, !Proposal::OFF_AT_FIRST.contains(&proposal));
         }
         proposals
     }
@@ -193,13 +195,16 @@ mod tests {
     fn each_supported_proposal_can_be_switched() {
         for &proposal in Proposal::SUPPORTED {
             let mut proposals = Proposals::default();
-            assert_eq!(proposals.allows(proposal), proposal != Proposal::LegacyExceptions);
+            assert_eq!(proposals.allows(proposal), !Proposal::OFF_AT_FIRST.contains(&proposal));
             assert!(proposals.set(proposal, true).allows(proposal));
             assert!(!proposals.set(proposal, false).allows(proposal));
-            let default = Proposals::default();
-            let others = Proposal::SUPPORTED.iter();
-            let others = others.filter(|other| **other != proposal && default.allows(**other));
-            assert!(others.into_iter().all(|other| proposals.allows(*other)), "{proposal:?}");
+            let others = Proposal::SUPPORTED.iter().filter(|other| **other != proposal);
+            assert!(
+                others
+                    .into_iter()
+                    .all(|other| proposals.allows(*other) == Proposals::default().allows(*other)),
+                "{proposal:?}"
+            );
         }
     }
 

@@ -329,6 +329,10 @@ fn const_expr(
             Operator::I64Const { value } => ConstOp::I64Const(value),
             Operator::F32Const { value } => ConstOp::F32Const(value.bits()),
             Operator::F64Const { value } => ConstOp::F64Const(value.bits()),
+            Operator::V128Const { value } => {
+                let bits = u128::from_le_bytes(*value.bytes());
+                ConstOp::V128Const([bits as u64, (bits >> 64) as u64])
+            }
             Operator::GlobalGet { global_index } => ConstOp::GlobalGet(GlobalIdx::new(global_index)),
             Operator::RefNull { hty } => ConstOp::RefNull(heap_type(types, hty, at)?),
             Operator::RefFunc { function_index } => {

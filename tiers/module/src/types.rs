@@ -35,6 +35,14 @@ impl ValType {
     /// `(ref null exn)`.
     pub const EXNREF: ValType = ValType::Ref(RefType::EXNREF);
 
+    /// Slots of 8 bytes that a value takes where generated code keeps it.
+    pub const fn slots(self) -> usize {
+        match self {
+            ValType::V128 => 2,
+            _ => 1,
+        }
+    }
+
     /// Whether a value of this type may stand where `expected` is asked for.
     pub fn matches(self, expected: ValType) -> bool {
         match (self, expected) {
@@ -221,6 +229,16 @@ impl FuncType {
     /// The types of the results, first to last.
     pub fn results(&self) -> &[ValType] {
         &self.values[self.params..]
+    }
+
+    /// Slots that the parameters take.
+    pub fn param_slots(&self) -> usize {
+        self.params().iter().map(|ty| ty.slots()).sum()
+    }
+
+    /// Slots that the results take.
+    pub fn result_slots(&self) -> usize {
+        self.results().iter().map(|ty| ty.slots()).sum()
     }
 
     /// The types that the parameters and results refer to, with repetitions.

@@ -9,6 +9,7 @@
 //! | [`Op`] | a row's number |
 //! | [`Row`] | a row's facts |
 //! | [`Kind`] | whether a tier lowers the row as a value, a memory access or in its own control code |
+//! | [`AtomicOp`] | what an atomic access does |
 //! | [`Ty`] | the machine type of an operand |
 //! | [`translate::Translate`] | what a tier does for each operator, called by one match |
 //! | `lower::Emit` | what a lowering needs from the tier that asks for it |
@@ -21,5 +22,5 @@ mod rows;
 pub mod translate;
 mod unsupported;
 
-pub use ops::{Kind, Op, Row, Ty};
+pub use ops::{AtomicOp, Kind, Op, Row, Ty};
 pub use unsupported::reason;

@@ -14,15 +14,17 @@ pub enum Ty {
     F32,
     /// 64-bit float.
     F64,
+    /// Vector of 128 bits; two slots.
+    V128,
 }
 
 impl Ty {
     /// All types, in the order of their numbers.
-    pub const ALL: [Ty; 4] = [Ty::I32, Ty::I64, Ty::F32, Ty::F64];
+    pub const ALL: [Ty; 5] = [Ty::I32, Ty::I64, Ty::F32, Ty::F64, Ty::V128];
 
     /// Whether the value lives in a float register.
     pub const fn is_float(self) -> bool {
-        matches!(self, Ty::F32 | Ty::F64)
+        matches!(self, Ty::F32 | Ty::F64 | Ty::V128)
     }
 
     /// Bytes of a value.
@@ -30,6 +32,26 @@ impl Ty {
         match self {
             Ty::I32 | Ty::F32 => 4,
             Ty::I64 | Ty::F64 => 8,
+            Ty::V128 => 16,
+        }
+    }
+
+    /// Slots of a value.
+    pub const fn slots(self) -> u32 {
+        match self {
+            Ty::V128 => 2,
+            _ => 1,
+        }
+    }
+
+    /// The machine type of a value type as the parser gives it.
+    pub const fn of(ty: wasmparser::ValType) -> Ty {
+        match ty {
+            wasmparser::ValType::I32 => Ty::I32,
+            wasmparser::ValType::I64 | wasmparser::ValType::Ref(_) => Ty::I64,
+            wasmparser::ValType::F32 => Ty::F32,
+            wasmparser::ValType::F64 => Ty::F64,
+            wasmparser::ValType::V128 => Ty::V128,
         }
     }
 
@@ -40,6 +62,7 @@ impl Ty {
             Ty::I64 => "i64",
             Ty::F32 => "f32",
             Ty::F64 => "f64",
+            Ty::V128 => "v128",
         }
     }
 }
@@ -53,6 +76,8 @@ pub enum Kind {
     Compare,
     /// As `Value`, and may trap.
     Trapping,
+    /// As `Value`, with two results of the row's result type.
+    Wide,
     /// Reads this many bytes of linear memory.
     Load {
         /// Bytes read.
@@ -65,8 +90,53 @@ pub enum Kind {
         /// Bytes written.
         bytes: u8,
     },
+    /// A lane of the vector, the number of which is an immediate.
+    ExtractLane {
+        /// Bytes of the lane.
+        bytes: u8,
+        /// Whether it is sign-extended.
+        signed: bool,
+    },
+    /// The vector with one lane replaced by the scalar's low bytes.
+    ReplaceLane {
+        /// Bytes of the lane.
+        bytes: u8,
+    },
+    /// Reads one lane of the vector from linear memory. Operands: address, vector.
+    LoadLane {
+        /// Bytes of the lane.
+        bytes: u8,
+    },
+    /// Writes one lane of the vector to linear memory. Operands: address, vector.
+    StoreLane {
+        /// Bytes of the lane.
+        bytes: u8,
+    },
+    /// Accesses this many bytes of linear memory atomically; the address is a multiple of their number, or it traps.
+    Atomic {
+        /// What is done.
+        op: AtomicOp,
+        /// Bytes accessed. A result is zero-extended from them.
+        bytes: u8,
+    },
     /// Everything that tiers write by hand: control, calls, variables, tables, bulk memory.
     Control,
+}
+
+/// What an atomic access does. All but the first two answer the value that was there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants are the specification's operators")]
+pub enum AtomicOp {
+    Load,
+    Store,
+    Add,
+    Sub,
+    And,
+    Or,
+    Xor,
+    Xchg,
+    /// Writes the last operand if the value is the one before, both cut to the bytes accessed.
+    Cmpxchg,
 }
 
 /// The facts of one operator.
@@ -100,7 +170,7 @@ macro_rules! define_ops {
     ($($kind:ident $(($($arg:tt)*))? $op:ident $name:literal [$($p:ident)*] [$($r:ident)?] $($lower:expr)?;)*) => {
         /// An operator, by its row. Variants have wasmparser's names.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[repr(u8)]
+        #[repr(u16)]
         #[allow(missing_docs, reason = "the variants are the specification's operators")]
         pub enum Op { $($op),* }
 
@@ -126,7 +196,7 @@ macro_rules! define_ops {
                 }
             }
 
-            /// Where a load or store goes: memory, offset, alignment. `None` for other operators.
+            /// Where a load, a store or an atomic access goes: memory, offset, alignment. `None` for other operators.
             ///
             /// Cost: one jump through a table.
             pub fn memarg(operator: &wasmparser::Operator<'_>) -> Option<wasmparser::MemArg> {
@@ -135,22 +205,55 @@ macro_rules! define_ops {
                     _ => None,
                 }
             }
+
+            /// The lane that an operator of a lane names. `None` for other operators.
+            ///
+            /// Cost: one jump through a table.
+            pub fn lane(operator: &wasmparser::Operator<'_>) -> Option<u8> {
+                match *operator {
+                    $(define_ops!(@lane $kind $op, lane) => define_ops!(@lane_of $kind lane),)*
+                    _ => None,
+                }
+            }
         }
     };
+    (@lane extract_lane $op:ident, $lane:ident) => { wasmparser::Operator::$op { lane: $lane } };
+    (@lane replace_lane $op:ident, $lane:ident) => { wasmparser::Operator::$op { lane: $lane } };
+    (@lane load_lane $op:ident, $lane:ident) => { wasmparser::Operator::$op { lane: $lane, .. } };
+    (@lane store_lane $op:ident, $lane:ident) => { wasmparser::Operator::$op { lane: $lane, .. } };
+    (@lane $kind:ident $op:ident, $lane:ident) => { wasmparser::Operator::$op { .. } };
+    (@lane_of extract_lane $lane:ident) => { Some($lane) };
+    (@lane_of replace_lane $lane:ident) => { Some($lane) };
+    (@lane_of load_lane $lane:ident) => { Some($lane) };
+    (@lane_of store_lane $lane:ident) => { Some($lane) };
+    (@lane_of $kind:ident $lane:ident) => { None };
+    (@access load_lane $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg, .. } };
+    (@access store_lane $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg, .. } };
+    (@memarg load_lane $memarg:ident) => { Some($memarg) };
+    (@memarg store_lane $memarg:ident) => { Some($memarg) };
     (@access load $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access store $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
+    (@access atomic $op:ident, $memarg:ident) => { wasmparser::Operator::$op { memarg: $memarg } };
     (@access $kind:ident $op:ident, $memarg:ident) => { wasmparser::Operator::$op { .. } };
     (@memarg load $memarg:ident) => { Some($memarg) };
     (@memarg store $memarg:ident) => { Some($memarg) };
+    (@memarg atomic $memarg:ident) => { Some($memarg) };
     (@memarg $kind:ident $memarg:ident) => { None };
     (@result) => { None };
     (@result $r:ident) => { Some(Ty::$r) };
     (@kind value) => { Kind::Value };
     (@kind compare) => { Kind::Compare };
     (@kind trapping) => { Kind::Trapping };
+    (@kind wide) => { Kind::Wide };
     (@kind load $bytes:literal) => { Kind::Load { bytes: $bytes, signed: false } };
     (@kind load $bytes:literal signed) => { Kind::Load { bytes: $bytes, signed: true } };
+    (@kind extract_lane $bytes:literal) => { Kind::ExtractLane { bytes: $bytes, signed: false } };
+    (@kind extract_lane $bytes:literal signed) => { Kind::ExtractLane { bytes: $bytes, signed: true } };
+    (@kind replace_lane $bytes:literal) => { Kind::ReplaceLane { bytes: $bytes } };
+    (@kind load_lane $bytes:literal) => { Kind::LoadLane { bytes: $bytes } };
+    (@kind store_lane $bytes:literal) => { Kind::StoreLane { bytes: $bytes } };
     (@kind store $bytes:literal) => { Kind::Store { bytes: $bytes } };
+    (@kind atomic $what:ident $bytes:literal) => { Kind::Atomic { op: AtomicOp::$what, bytes: $bytes } };
     (@kind control) => { Kind::Control };
 }
 for_each_row!(define_ops);
@@ -162,7 +265,7 @@ impl Op {
     }
 
     /// The operator with this number.
-    pub const fn from_u8(number: u8) -> Option<Op> {
+    pub const fn from_u16(number: u16) -> Option<Op> {
         if (number as usize) < Self::ALL.len() { Some(Self::ALL[number as usize]) } else { None }
     }
 }
@@ -175,9 +278,9 @@ mod tests {
     fn numbers_round_trip() {
         for (i, op) in Op::ALL.iter().enumerate() {
             assert_eq!(*op as usize, i);
-            assert_eq!(Op::from_u8(i as u8), Some(*op));
+            assert_eq!(Op::from_u16(i as u16), Some(*op));
         }
-        assert_eq!(Op::from_u8(Op::ALL.len() as u8), None);
+        assert_eq!(Op::from_u16(Op::ALL.len() as u16), None);
     }
 
     #[test]
@@ -195,7 +298,17 @@ mod tests {
             let row = op.row();
             match row.kind {
                 Kind::Load { .. } => assert!(row.params == [Ty::I32] && row.result.is_some(), "{}", row.name),
-                Kind::Store { .. } => assert!(row.params.len() == 2 && row.result.is_none(), "{}", row.name),
+                Kind::Store { .. } | Kind::StoreLane { .. } => {
+                    assert!(row.params.len() == 2 && row.result.is_none(), "{}", row.name);
+                }
+                Kind::LoadLane { .. } => assert!(row.params == [Ty::I32, Ty::V128], "{}", row.name),
+                Kind::Atomic { op, .. } => {
+                    assert!(
+                        row.params[0] == Ty::I32 && row.result.is_some() == (op != AtomicOp::Store),
+                        "{}",
+                        row.name
+                    );
+                }
                 Kind::Control => {}
                 _ => assert!(row.result.is_some(), "{}", row.name),
             }

@@ -6,7 +6,7 @@
 
 use crate::ops::{Kind, Op, Ty};
 use crescendo_abi::Builtin;
-use wasmparser::{BlockType, BrTable, MemArg, Operator, TryTable};
+use wasmparser::{BlockType, BrTable, MemArg, MemArgTarget, Operator, TryTable};
 
 /// What opened a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +183,18 @@ pub trait Tier {
 pub trait Values: Tier {
     /// A row of kind `Value`, `Compare` or `Trapping`.
     fn value(&mut self, op: Op) -> Step<Self>;
+    /// A row of kind `ExtractLane`.
+    fn extract_lane(&mut self, op: Op, lane: u8) -> Step<Self>;
+    /// A row of kind `ReplaceLane`.
+    fn replace_lane(&mut self, op: Op, lane: u8) -> Step<Self>;
+    /// `i8x16.shuffle`
+    fn shuffle(&mut self, lanes: [u8; 16]) -> Step<Self>;
+    /// `v128.const`, the byte of the lowest address first.
+    fn vector_constant(&mut self, bytes: [u8; 16]) -> Step<Self>;
+    /// `a * b + c`, or `c - a * b` if `negated`, of four `f32` or two `f64` (by `lane`), rounded once.
+    fn multiply_add(&mut self, lane: Ty, negated: bool) -> Step<Self>;
+    /// A row of kind `Wide`.
+    fn wide(&mut self, op: Op) -> Step<Self>;
     fn constant(&mut self, ty: Ty, bits: u64) -> Step<Self>;
     fn drop_(&mut self) -> Step<Self>;
     fn select(&mut self) -> Step<Self>;
@@ -209,6 +221,11 @@ pub trait Variables: Tier {
 pub trait Memories: Tier {
     /// A row of kind `Load` or `Store`.
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    /// A row of kind `LoadLane` or `StoreLane`.
+    fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step<Self>;
+    /// A row of kind `Atomic`.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step<Self>;
+    fn fence(&mut self) -> Step<Self>;
     fn memory_size(&mut self, memory: u32) -> Step<Self>;
     /// The type of a memory's addresses: `I32` or `I64`.
     fn memory_index_ty(&self, memory: u32) -> Ty;
@@ -283,9 +300,20 @@ pub fn translate<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T>
     tier.charge(row.weight);
     match row.kind {
         Kind::Value | Kind::Compare | Kind::Trapping => tier.value(op),
+        Kind::Wide => tier.wide(op),
         Kind::Load { .. } | Kind::Store { .. } => match Op::memarg(operator) {
             Some(memarg) => tier.access(op, &memarg),
             None => Err(tier.impossible("an access without a place")),
+        },
+        Kind::ExtractLane { .. } => tier.extract_lane(op, Op::lane(operator).unwrap_or(0)),
+        Kind::ReplaceLane { .. } => tier.replace_lane(op, Op::lane(operator).unwrap_or(0)),
+        Kind::LoadLane { .. } | Kind::StoreLane { .. } => match (Op::memarg(operator), Op::lane(operator)) {
+            (Some(memarg), Some(lane)) => tier.access_lane(op, &memarg, lane),
+            _ => Err(tier.impossible("an access without a place")),
+        },
+        Kind::Atomic { .. } => match Op::memarg(operator) {
+            Some(memarg) => tier.atomic(op, &memarg),
+            None => Err(tier.impossible("an atomic access without a place")),
         },
         Kind::Control => control(tier, operator),
     }
@@ -347,6 +375,12 @@ fn variable<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
         Operator::I64Const { value } => tier.constant(Ty::I64, value as u64),
         Operator::F32Const { value } => tier.constant(Ty::F32, u64::from(value.bits())),
         Operator::F64Const { value } => tier.constant(Ty::F64, value.bits()),
+        Operator::V128Const { value } => tier.vector_constant(*value.bytes()),
+        Operator::I8x16Shuffle { lanes } => tier.shuffle(lanes),
+        Operator::F32x4RelaxedMadd => tier.multiply_add(Ty::F32, false),
+        Operator::F32x4RelaxedNmadd => tier.multiply_add(Ty::F32, true),
+        Operator::F64x2RelaxedMadd => tier.multiply_add(Ty::F64, false),
+        Operator::F64x2RelaxedNmadd => tier.multiply_add(Ty::F64, true),
         Operator::RefNull { .. } => tier.constant(Ty::I64, 0),
         Operator::RefFunc { function_index } => tier.ref_func(function_index),
         Operator::GlobalGet { global_index } => tier.global_get(global_index),
@@ -386,6 +420,19 @@ fn storage<T: Translate>(tier: &mut T, operator: &Operator<'_>) -> Step<T> {
             tier.call_builtin(Builtin::MemoryInit, 3, None, [mem, data_index])
         }
         Operator::DataDrop { data_index } => tier.call_builtin(Builtin::DataDrop, 0, None, [data_index, 0]),
+        Operator::AtomicFence { .. } => tier.fence(),
+        Operator::MemoryAtomicNotify { memarg } => parking(tier, Builtin::AtomicNotify, 2, &memarg),
+        Operator::MemoryAtomicWait32 { memarg } => parking(tier, Builtin::AtomicWait32, 3, &memarg),
+        Operator::MemoryAtomicWait64 { memarg } => parking(tier, Builtin::AtomicWait64, 3, &memarg),
         _ => Err(tier.impossible("an operator that is not translated")),
     }
+}
+
+/// Waiting and notifying: the offset, which may have 64 bits, becomes the last operand of the builtin.
+fn parking<T: Translate>(tier: &mut T, builtin: Builtin, operands: usize, memarg: &MemArg) -> Step<T> {
+    let MemArgTarget::Memory(memory) = memarg.target else {
+        return Err(tier.impossible("waiting at something else than a memory"));
+    };
+    tier.constant(Ty::I64, memarg.offset)?;
+    tier.call_builtin(builtin, operands + 1, Some(Ty::I32), [memory, 0])
 }

@@ -4,7 +4,6 @@
 ///
 /// wasmparser names operators after the text format: `I8x16Add`, `I32AtomicLoad`, `StructNew`.
 pub fn reason(operator: &str) -> Option<&'static str> {
-    const SIMD_SHAPES: &[&str] = &["V128", "I8x16", "I16x8", "I32x4", "I64x2", "F32x4", "F64x2"];
     const GC: &[&str] = &[
         "Struct",
         "Array",
@@ -18,20 +17,16 @@ pub fn reason(operator: &str) -> Option<&'static str> {
         "ExternConvert",
         "RefGet",
     ];
+    // What else than memories has atomic operators there.
+    const SHARED: &[&str] = &["Global", "Table", "Struct", "Array"];
     const STACK_SWITCHING: &[&str] = &["Cont", "Suspend", "Resume", "Switch"];
     let starts = |list: &[&str]| list.iter().any(|prefix| operator.starts_with(prefix));
-    if operator.contains("Relaxed") {
-        Some("relaxed SIMD")
-    } else if starts(SIMD_SHAPES) {
-        Some("SIMD")
-    } else if operator.contains("Atomic") || operator == "Pause" {
-        Some("threads")
+    if operator == "Pause" || operator.contains("Atomic") && starts(SHARED) {
+        Some("shared-everything threads")
     } else if starts(GC) {
         Some("garbage collection")
     } else if starts(STACK_SWITCHING) {
         Some("stack switching")
-    } else if operator.ends_with("128") || operator.contains("MulWide") {
-        Some("wide arithmetic")
     } else if operator == "TypedSelectMulti" {
         Some("a select of several values, which no proposal allows")
     } else if operator == "MemoryDiscard" {

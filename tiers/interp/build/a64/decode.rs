@@ -463,6 +463,10 @@ mod tests {
             (0x5800_0040, &[0]), // ldr x0, literal
             (0x885f_fc20, &[0]), // ldaxr w0, [x1]
             (0x8802_fc20, &[2]), // stlxr w2, w0, [x1]
+            (0x085f_fc20, &[0]), // ldaxrb w0, [x1]
+            (0x4802_fc20, &[2]), // stlxrh w2, w0, [x1]
+            (0xc8df_fc20, &[0]), // ldar x0, [x1]
+            (0x089f_fc20, &[]),  // stlrb w0, [x1]
             (0xb8e0_0022, &[2]), // ldaddal w0, w2, [x1]
             (0x88e0_fc22, &[0]), // casal w0, w2, [x1]
             (0x1e38_0000, &[0]), // fcvtzs w0, s0

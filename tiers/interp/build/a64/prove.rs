@@ -330,6 +330,17 @@ mod tests {
     }
 
     #[test]
+    fn exclusive_loops_may_fault_at_each_access() {
+        // again: ldaxr w0, [x1]; and w6, w0, w4; stlxr w5, w6, [x1]; cbnz w5, again
+        let again = [0x885f_fc20, 0x0a04_0006, 0x8805_fc26, 0x35ff_ffa5, ADVANCE, BR];
+        assert_eq!(frameless(&again, &[(0, 2), (8, 2)]), Ok(()));
+        assert_eq!(frameless(&again, &[(4, 2)]), Err(ProofError::CannotFault { at: 4, code: 2 }));
+        // With x2 for the status.
+        let again = [0x885f_fc20, 0x0a04_0006, 0x8802_fc26, 0x35ff_ffa2, BR];
+        assert_eq!(frameless(&again, &[(0, 2)]), wrong(0, "x2", Value::Unknown));
+    }
+
+    #[test]
     fn paths_and_leftovers() {
         assert_eq!(frameless(&[NOP], &[]), Err(ProofError::RunsOffEnd { at: 0 }));
         assert_eq!(frameless(&[NOP, 0], &[]), Err(ProofError::ReachesPadding { at: 4 }));

@@ -45,6 +45,14 @@ const REGISTERS: &[(&str, &[Reg], &[Reg])] = &[
     ("48 0f a5 d0", &[0, 1, 2], &[0]),
     ("0f af c1", &[0, 1], &[0]),
     ("f0 48 0f b1 0f", &[0, 1, 7], &[0]),
+    ("f0 66 0f b1 0f", &[0, 1, 7], &[0]),
+    ("f0 40 0f b0 37", &[0, 6, 7], &[0]),
+    ("f0 66 44 0f c1 07", &[7, 8], &[8]),
+    ("f0 0f c0 0f", &[1, 7], &[1]),
+    ("66 87 0f", &[1, 7], &[1]),
+    ("86 0f", &[1, 7], &[1]),
+    ("f0 09 0f", &[1, 7], &[]),
+    ("f0 83 0f 01", &[7], &[]),
     ("f0 0f c1 0f", &[1, 7], &[1]),
     ("0f b6 47 02", &[0, 7], &[0]),
     ("48 0f bf 47 02", &[0, 7], &[0]),
@@ -98,6 +106,8 @@ fn unknown_encodings_are_errors() {
         "f3 0f bd c1",       // lzcnt
         "88 e0",             // mov al, ah
         "f0 89 07",          // lock mov
+        "f0 39 07",          // lock cmp
+        "f0 0f b1 c1",       // lock cmpxchg of a register
         "f0 01 c0",          // lock with a register
         "f2 01 c0",          // repeat prefix without meaning
         "66 e9 00 00 00 00", // operand size without meaning
@@ -156,6 +166,10 @@ fn memory_operands() {
         ("48 8b 04 25 10 00 00 00", Mem { base: Base::None, disp: 16, ..plain }),
         ("48 8b 05 10 00 00 00", Mem { base: Base::Rip, disp: 16, ..plain }),
         ("48 8b 04 cd 10 00 00 00", Mem { base: Base::None, index: Some((1, 8)), disp: 16, ..plain }),
+        ("f0 48 0f b1 0f", Mem { write: true, ..plain }),
+        ("f0 0f c1 0f", Mem { size: 4, write: true, ..plain }),
+        ("66 87 0f", Mem { size: 2, write: true, ..plain }),
+        ("86 0f", Mem { size: 1, write: true, ..plain }),
         ("0f 28 07", Mem { size: 16, aligned: true, ..plain }),
         ("0f 10 07", Mem { size: 16, ..plain }),
         ("f3 0f 11 07", Mem { size: 4, read: false, write: true, ..plain }),

@@ -342,6 +342,20 @@ mod tests {
     }
 
     #[test]
+    fn loops_of_cmpxchg_may_fault_at_each_access() {
+        // mov eax, [rdx]; again: mov ecx, eax; and ecx, r8d; lock cmpxchg [rdx], ecx; jne again; dispatch
+        let text = "8b 02 89 c1 44 21 c1 f0 0f b1 0a 75 f5 4c 8b 57 08 48 83 c7 08 41 ff e2";
+        assert_eq!(frameless(text, &[(0, 2), (7, 2)]), Ok(()));
+        assert_eq!(frameless(text, &[(4, 2)]), Err(ProofError::CannotFault { at: 4, code: 2 }));
+        // With rdi for the result of the operator.
+        let text = "8b 02 89 c7 44 21 c7 f0 0f b1 3a 75 f5 ff e0";
+        assert_eq!(frameless(text, &[(0, 2)]), Ok(()));
+        assert_eq!(frameless(text, &[(7, 2)]), wrong(7, "rdi", Value::Unknown));
+        // mfence after a store.
+        assert_eq!(frameless("89 0a 0f ae f0 ff e0", &[(0, 2)]), Ok(()));
+    }
+
+    #[test]
     fn explicit_traps_and_divisions_need_rows() {
         assert_eq!(frameless("74 02 0f 0b c3", &[]), Err(ProofError::MissingRow { at: 2 }));
         assert_eq!(frameless("74 02 0f 0b c3", &[(2, 7)]), Ok(()));

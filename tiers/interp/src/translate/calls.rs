@@ -32,7 +32,7 @@ impl<'a> Function<'a, '_> {
         let sources = if target.source.is_some() { &sources[..] } else { &[] };
         if tail {
             let switch = crate::run::return_switch_cell().addr() as u64;
-            extras.extend([u64::from(self.record_slot), u64::from(args), params as u64, switch]);
+            extras.extend([u64::from(self.record_slot), u64::from(args), ty.param_slots() as u64, switch]);
             self.append(MicroOp::ReturnCall(target.callee), sources, None, &extras);
             return self.unreachable_from_here();
         }
@@ -40,7 +40,7 @@ impl<'a> Function<'a, '_> {
         self.spill_hot_locals()?;
         extras.push(u64::from(args));
         self.append(MicroOp::Call(target.callee), sources, None, &extras);
-        self.reserve(args + params.max(ty.results().len()) as u32);
+        self.reserve(args + ty.param_slots().max(ty.result_slots()) as u32);
         self.truncate(first)?;
         self.end_region()?;
         self.push_results(ty)?;
@@ -49,17 +49,18 @@ impl<'a> Function<'a, '_> {
 
     fn push_results(&mut self, ty: &FuncType) -> Step {
         if let [result] = ty.results() {
-            let ty = machine_type(*result)?;
-            if self.options.fuse {
+            let ty = machine_type(*result);
+            // Not every way back brings a whole vector.
+            if self.options.fuse && ty != Ty::V128 {
                 // The result is in its slot and in the accumulator.
-                let home = Home::Slot(self.temp(self.height()));
+                let home = Home::Slot(self.next_temp());
                 let value = self.buffers.region.define_before(ty, home);
                 self.push(Entry::Value(value), ty);
                 return Ok(());
             }
         }
         for result in ty.results() {
-            let ty = machine_type(*result)?;
+            let ty = machine_type(*result);
             self.push_slots(&[ty]);
         }
         Ok(())
@@ -67,27 +68,21 @@ impl<'a> Function<'a, '_> {
 
     /// Writes hot locals to their slots: the callee uses the registers.
     pub(crate) fn spill_hot_locals(&mut self) -> Step {
-        for index in self.hot_locals() {
+        for index in self.hot_locals.clone() {
             let local = *self.local(index);
             if local.assigned {
                 let source = self.local_source(index);
-                self.copy(source, local.ty, Home::Slot(index))?;
+                self.copy(source, local.ty, Home::Slot(local.slot))?;
             }
         }
         Ok(())
     }
 
     pub(crate) fn reload_hot_locals(&mut self) -> Step {
-        for index in self.hot_locals() {
-            self.load_hot_local(index, Source::Slot(index))?;
+        for index in self.hot_locals.clone() {
+            self.load_hot_local(index, Source::Slot(self.local(index).slot))?;
         }
         Ok(())
-    }
-
-    /// The locals that stay in registers; at most four.
-    pub(crate) fn hot_locals(&self) -> smallvec::SmallVec<[u32; 4]> {
-        let slots = self.hot_slots.iter().flatten().copied();
-        slots.filter(|slot| *slot < self.local_count() && self.local(*slot).hot != 0).collect()
     }
 }
 
@@ -140,7 +135,7 @@ impl Calls for Function<'_, '_> {
         }
         let args = self.temp(first);
         let [a, b] = numbers;
-        self.reserve(args + operands.max(1) as u32);
+        self.reserve((args + result.map_or(0, Ty::slots)).max(self.next_temp()).max(args + 1));
         let extras = [builtin as u64, u64::from(args), u64::from(a), u64::from(b)];
         self.append(MicroOp::Builtin, &[], None, &extras);
         self.truncate(first)?;

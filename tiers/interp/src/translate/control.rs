@@ -1,6 +1,6 @@
 //! Blocks, branches and returns.
 
-use super::function::{ControlFrame, Entry, Function, Label, UNBOUND, machine_type, parsed_type};
+use super::function::{ControlFrame, Entry, Function, Label, UNBOUND, machine_type};
 use super::region::{Home, Source};
 use super::{Step, Stop};
 use crate::micro::{ENTER_COUNTS, ENTER_LOOP, MicroOp};
@@ -15,15 +15,15 @@ type Condition = (Source, MicroOp);
 impl<'b> Function<'_, 'b> {
     /// The function's entry: its cell, its frame, its hot locals.
     pub(crate) fn begin(&mut self) -> Step {
-        let params = self.ty.params().len() as u32;
-        let zeroed = self.local_count() - params;
+        let params = self.ty.param_slots() as u32;
+        let zeroed = self.local_slots() - params;
         let count = ENTER_COUNTS.into_iter().find(|count| u32::from(*count) >= zeroed).unwrap_or(ENTER_LOOP);
         // Zeroing may run beyond the locals: into the record, which is written after it, and the first temps.
         self.reserve(params + if count == ENTER_LOOP { zeroed } else { u32::from(count) });
         self.write_entry(count, params, zeroed)?;
         let mut results = bumpalo::collections::Vec::new_in(self.bump);
         for ty in self.ty.results() {
-            results.push(machine_type(*ty)?);
+            results.push(machine_type(*ty));
         }
         let results = results.into_bump_slice();
         self.push_frame(FrameKind::Function, &[], results, UNBOUND)?;
@@ -32,7 +32,7 @@ impl<'b> Function<'_, 'b> {
         for index in 0..self.local_count() {
             let local = *self.local(index);
             if local.hot != 0 {
-                let source = if index < params { Source::Slot(index) } else { Source::Const(0) };
+                let source = if local.slot < params { Source::Slot(local.slot) } else { Source::Const(0) };
                 self.load_hot_local(index, source)?;
             }
         }
@@ -87,13 +87,13 @@ impl<'b> Function<'_, 'b> {
         let list = |types: &[crescendo_module::ValType]| -> Result<&'b [Ty], Stop> {
             let mut list = bumpalo::collections::Vec::with_capacity_in(types.len(), self.bump);
             for ty in types {
-                list.push(machine_type(*ty)?);
+                list.push(machine_type(*ty));
             }
             Ok(list.into_bump_slice())
         };
         match ty {
             BlockType::Empty => Ok((&[], &[])),
-            BlockType::Type(ty) => Ok((&[], self.bump.alloc_slice_copy(&[parsed_type(ty)?]))),
+            BlockType::Type(ty) => Ok((&[], self.bump.alloc_slice_copy(&[Ty::of(ty)]))),
             BlockType::FuncType(index) => {
                 let ty = self.env.info.func_type(TypeIdx::new(index));
                 Ok((list(ty.params())?, list(ty.results())?))
@@ -171,15 +171,16 @@ impl<'b> Function<'_, 'b> {
     /// Brings the values that a branch carries to where its target expects them. They stay on the stack.
     pub(crate) fn carry(&mut self, types: &[Ty], height: usize) -> Step {
         let first = self.height() - types.len();
-        for i in 0..types.len() {
+        let mut target = self.temp(height);
+        for (i, ty) in types.iter().enumerate() {
             if first == height {
                 self.flush_at(first + i)?;
             } else {
                 // Targets lie below their sources, so that going upwards overwrites nothing that is still needed.
-                let (source, ty) = self.source_at(first + i);
-                let home = Home::Slot(self.temp(height + i));
-                self.copy(source, ty, home)?;
+                let (source, _) = self.source_at(first + i);
+                self.copy(source, *ty, Home::Slot(target))?;
             }
+            target += ty.slots();
         }
         Ok(())
     }
@@ -238,9 +239,11 @@ impl<'b> Function<'_, 'b> {
                 for height in first..self.height() {
                     self.flush_at(height)?;
                 }
-                for i in 0..count {
-                    let (source, ty) = self.source_at(first + i);
-                    self.copy(source, ty, Home::Slot(i as u32))?;
+                let mut slot = 0;
+                for height in first..self.height() {
+                    let (source, ty) = self.source_at(height);
+                    self.copy(source, ty, Home::Slot(slot))?;
+                    slot += ty.slots();
                 }
                 self.append(MicroOp::Return(None), &[], None, &[record]);
             }

@@ -65,16 +65,17 @@ impl Function<'_, '_> {
         let frame = *self.frame(clause.label)?;
         let (slot, count, target, landing) = if frame.kind == FrameKind::Function {
             // Results are left from slot 0 on.
-            (0, self.ty.results().len(), UNBOUND, Landing::Returns)
+            (0, self.ty.result_slots() as u32, UNBOUND, Landing::Returns)
         } else {
             let slot = self.temp(frame.height);
-            let landing = if self.hot_locals().is_empty() { Landing::None } else { Landing::Loads };
-            (slot, Self::branch_types(&frame).len(), self.branch_label(clause.label)?, landing)
+            let landing = if self.hot_locals.is_empty() { Landing::None } else { Landing::Loads };
+            let count = Self::branch_types(&frame).iter().map(|ty| ty.slots()).sum();
+            (slot, count, self.branch_label(clause.label)?, landing)
         };
-        self.reserve(slot + count as u32);
-        let carried = count.checked_sub(usize::from(clause.with_ref));
+        self.reserve(slot + count);
+        let carried = count.checked_sub(u32::from(clause.with_ref));
         let carried = carried.ok_or_else(|| self.impossible("a label takes less than is caught"))?;
-        let ref_slot = clause.with_ref.then_some(slot + carried as u32);
+        let ref_slot = clause.with_ref.then_some(slot + carried);
         let clause = Clause { tag: clause.tag, slot, ref_slot, cell: 0 };
         self.buffers.clauses.push(PendingClause { owner, clause, target, landing, offset: self.offset });
         Ok(())
@@ -93,11 +94,11 @@ impl Function<'_, '_> {
                 self.write_caught_results(pending.clause.slot)?;
                 continue;
             }
-            for local in self.hot_locals() {
+            for local in self.hot_locals.clone() {
                 let hot = *self.local(local);
                 let sources = [Form::Slot, Form::None, Form::None];
                 let key = Key { op: MicroOp::Copy(hot.ty), sources, to_slot: false, to_reg: Some(hot.hot) };
-                self.write_single(&key, &[local], pending.offset)?;
+                self.write_single(&key, &[hot.slot], pending.offset)?;
             }
             let handler = self.handler(MicroOp::Br)?;
             self.begin_marked_cell(handler);
@@ -109,7 +110,7 @@ impl Function<'_, '_> {
     /// Returns results that are in their slots already.
     fn write_caught_results(&mut self, first: u32) -> Step {
         let ty = match self.ty.results() {
-            [result] => Some(machine_type(*result)?),
+            [result] => Some(machine_type(*result)),
             _ => None,
         };
         let op = MicroOp::Return(ty);
@@ -150,7 +151,7 @@ impl Function<'_, '_> {
         }
         self.spill_hot_locals()?;
         let args = self.temp(first);
-        self.reserve(args + operands.max(1) as u32);
+        self.reserve(self.next_temp().max(args + 1));
         self.append(MicroOp::Builtin, &[], None, &[builtin as u64, args.into(), tag.into(), 0]);
         self.unreachable_from_here()
     }
@@ -222,7 +223,7 @@ impl Exceptions for Function<'_, '_> {
         }
         if let Some(tag) = tag {
             for ty in self.env.info.type_of_tag(TagIdx::new(tag)).params() {
-                let ty = machine_type(*ty)?;
+                let ty = machine_type(*ty);
                 self.push_slots(&[ty]);
             }
         }
@@ -248,7 +249,7 @@ impl Exceptions for Function<'_, '_> {
     fn rethrow(&mut self, depth: u32) -> Step {
         let height = self.frame(depth)?.height;
         let source = Source::Slot(self.temp(height));
-        let home = Home::Slot(self.temp(self.height()));
+        let home = Home::Slot(self.next_temp());
         let value = self.copy(source, Ty::I64, home)?;
         self.push(Entry::Value(value), Ty::I64);
         self.throw_ref()

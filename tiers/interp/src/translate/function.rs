@@ -33,6 +33,8 @@ pub(crate) enum Entry {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local {
     pub(crate) ty: Ty,
+    /// The slot that it lies in, the first of two for a vector.
+    pub(crate) slot: u32,
     /// The register that it stays in: 1 or 2, 0 for none.
     pub(crate) hot: u8,
     /// Whether the function sets it.
@@ -99,7 +101,8 @@ pub(crate) struct Buffers {
     pub(crate) loops: Vec<CountedLoop>,
     pub(crate) tries: Vec<TryRange>,
     pub(crate) clauses: Vec<PendingClause>,
-    stack: Vec<(Entry, Ty)>,
+    /// Entries with their types and canonical slots.
+    stack: Vec<(Entry, Ty, u32)>,
     locals: Vec<Local>,
     pub(crate) weights: Vec<u64>,
 }
@@ -117,6 +120,8 @@ pub(crate) struct Function<'a, 'b> {
     pub(crate) ty: &'a FuncType,
     pub(crate) frames: Vec<ControlFrame<'b>>,
     pub(crate) record_slot: u32,
+    /// The locals that stay in registers.
+    pub(crate) hot_locals: smallvec::SmallVec<[u32; 4]>,
     /// Slots of hot locals 1 and 2, for integers and floats.
     pub(crate) hot_slots: [[u32; 2]; 2],
     /// Entries below this height are in their canonical slots.
@@ -137,24 +142,13 @@ pub(crate) struct Function<'a, 'b> {
 }
 
 /// The machine type of a value type.
-pub(crate) fn machine_type(ty: ValType) -> Result<Ty, Stop> {
+pub(crate) fn machine_type(ty: ValType) -> Ty {
     match ty {
-        ValType::I32 => Ok(Ty::I32),
-        ValType::I64 | ValType::Ref(_) => Ok(Ty::I64),
-        ValType::F32 => Ok(Ty::F32),
-        ValType::F64 => Ok(Ty::F64),
-        ValType::V128 => Err(invalid(0, "v128 is not supported")),
-    }
-}
-
-/// The machine type of a value type as the parser gives it.
-pub(crate) fn parsed_type(ty: wasmparser::ValType) -> Result<Ty, Stop> {
-    match ty {
-        wasmparser::ValType::I32 => Ok(Ty::I32),
-        wasmparser::ValType::I64 | wasmparser::ValType::Ref(_) => Ok(Ty::I64),
-        wasmparser::ValType::F32 => Ok(Ty::F32),
-        wasmparser::ValType::F64 => Ok(Ty::F64),
-        wasmparser::ValType::V128 => Err(invalid(0, "v128 is not supported")),
+        ValType::I32 => Ty::I32,
+        ValType::I64 | ValType::Ref(_) => Ty::I64,
+        ValType::F32 => Ty::F32,
+        ValType::F64 => Ty::F64,
+        ValType::V128 => Ty::V128,
     }
 }
 
@@ -204,6 +198,7 @@ impl<'a, 'b> Function<'a, 'b> {
             ty,
             frames: Vec::new(),
             record_slot: 0,
+            hot_locals: smallvec::SmallVec::new(),
             hot_slots: [[0; 2]; 2],
             flushed: 0,
             region_number: 0,
@@ -221,20 +216,23 @@ impl<'a, 'b> Function<'a, 'b> {
     }
 
     fn add_locals(&mut self) -> Step {
+        let mut next = 0;
         let mut add = |ty: Ty, n: u32| {
-            let local = Local { ty, hot: 0, assigned: false, top: 0, def: None };
-            self.buffers.locals.extend(std::iter::repeat_n(local, n as usize));
+            for _ in 0..n {
+                let local = Local { ty, slot: next, hot: 0, assigned: false, top: 0, def: None };
+                self.buffers.locals.push(local);
+                next += ty.slots();
+            }
         };
         for ty in self.ty.params() {
-            add(machine_type(*ty)?, 1);
+            add(machine_type(*ty), 1);
         }
         for declared in self.body.get_locals_reader()? {
             let (n, ty) = declared?;
-            add(parsed_type(ty)?, n);
+            add(Ty::of(ty), n);
         }
-        let locals = self.buffers.locals.len() as u32;
         // Results are left from slot 0 on and must not reach the record that the return reads.
-        self.record_slot = locals.max(self.ty.results().len() as u32);
+        self.record_slot = next.max(self.ty.result_slots() as u32);
         self.max_slots = self.record_slot + RECORD_SLOTS;
         Ok(())
     }
@@ -270,7 +268,13 @@ impl<'a, 'b> Function<'a, 'b> {
 
     /// The local in a slot, if the slot is a local's.
     pub(crate) fn local_in(&self, slot: u32) -> Option<&Local> {
-        self.buffers.locals.get(slot as usize)
+        let locals = &self.buffers.locals;
+        locals.binary_search_by_key(&slot, |local| local.slot).ok().map(|index| &locals[index])
+    }
+
+    /// Slots that the locals take.
+    pub(crate) fn local_slots(&self) -> u32 {
+        self.buffers.locals.last().map_or(0, |last| last.slot + last.ty.slots())
     }
 
     pub(crate) fn local_mut(&mut self, index: u32) -> &mut Local {
@@ -285,9 +289,20 @@ impl<'a, 'b> Function<'a, 'b> {
         self.buffers.stack.len()
     }
 
-    /// The canonical slot at a height.
+    /// The canonical slot of the entry at a height, or of the next one.
     pub(crate) fn temp(&self, height: usize) -> u32 {
-        self.record_slot + RECORD_SLOTS + height as u32
+        match self.buffers.stack.get(height) {
+            Some((_, _, slot)) => *slot,
+            None => self.next_temp(),
+        }
+    }
+
+    /// The canonical slot of the next entry.
+    pub(crate) fn next_temp(&self) -> u32 {
+        match self.buffers.stack.last() {
+            Some((_, ty, slot)) => slot + ty.slots(),
+            None => self.record_slot + RECORD_SLOTS,
+        }
     }
 
     /// Makes room for this many slots in the frame.
@@ -298,9 +313,9 @@ impl<'a, 'b> Function<'a, 'b> {
     // Entries.
 
     pub(crate) fn push(&mut self, entry: Entry, ty: Ty) {
-        let slot = self.temp(self.height());
-        self.reserve(slot + 1);
-        self.buffers.stack.push((entry, ty));
+        let slot = self.next_temp();
+        self.reserve(slot + ty.slots());
+        self.buffers.stack.push((entry, ty, slot));
     }
 
     pub(crate) fn push_local(&mut self, local: u32) {
@@ -313,7 +328,7 @@ impl<'a, 'b> Function<'a, 'b> {
 
     /// Pushes the result of the next micro-operator.
     pub(crate) fn push_value(&mut self, ty: Ty) -> ValueId {
-        let home = Home::Slot(self.temp(self.height()));
+        let home = Home::Slot(self.next_temp());
         let value = self.buffers.region.define(ty, home);
         self.push(Entry::Value(value), ty);
         value
@@ -322,16 +337,17 @@ impl<'a, 'b> Function<'a, 'b> {
     /// Takes the topmost entry off and says where its value is.
     pub(crate) fn pop(&mut self) -> Result<(Source, Ty), Stop> {
         let (entry, ty) = self.drop_entry()?;
-        Ok((self.resolve(entry, self.height()), ty))
+        Ok((self.resolve(entry, self.next_temp()), ty))
     }
 
     pub(crate) fn drop_entry(&mut self) -> Result<(Entry, Ty), Stop> {
-        let popped = self.buffers.stack.pop().ok_or_else(|| self.impossible("the operand stack is empty"))?;
-        if let (Entry::Local { local, below }, _) = popped {
+        let popped = self.buffers.stack.pop();
+        let (entry, ty, _) = popped.ok_or_else(|| self.impossible("the operand stack is empty"))?;
+        if let Entry::Local { local, below } = entry {
             self.local_mut(local).top = below;
         }
         self.flushed = self.flushed.min(self.height());
-        Ok(popped)
+        Ok((entry, ty))
     }
 
     /// Drops entries down to a height.
@@ -348,25 +364,28 @@ impl<'a, 'b> Function<'a, 'b> {
 
     /// The topmost entry.
     pub(crate) fn top(&self) -> Result<(Entry, Ty), Stop> {
-        self.buffers.stack.last().copied().ok_or_else(|| self.impossible("the operand stack is empty"))
+        let top = self.buffers.stack.last().map(|(entry, ty, _)| (*entry, *ty));
+        top.ok_or_else(|| self.impossible("the operand stack is empty"))
     }
 
     pub(crate) fn entry_at(&self, height: usize) -> (Entry, Ty) {
-        self.buffers.stack[height]
+        let (entry, ty, _) = self.buffers.stack[height];
+        (entry, ty)
     }
 
     /// Where the value of the entry at a height is.
     pub(crate) fn source_at(&self, height: usize) -> (Source, Ty) {
         let (entry, ty) = self.entry_at(height);
-        (self.resolve(entry, height), ty)
+        (self.resolve(entry, self.temp(height)), ty)
     }
 
-    fn resolve(&self, entry: Entry, height: usize) -> Source {
+    /// Where the value of an entry with this canonical slot is.
+    fn resolve(&self, entry: Entry, slot: u32) -> Source {
         match entry {
             Entry::Local { local, .. } => self.local_source(local),
             Entry::Const(bits) => Source::Const(bits),
             Entry::Value(value) => Source::Value(value),
-            Entry::Slot => Source::Slot(self.temp(height)),
+            Entry::Slot => Source::Slot(slot),
         }
     }
 
@@ -376,13 +395,13 @@ impl<'a, 'b> Function<'a, 'b> {
         match local.def {
             Some((region, value)) if region == self.region_number => Source::Value(value),
             _ if local.hot != 0 => Source::Hot(local.hot),
-            _ => Source::Slot(index),
+            _ => Source::Slot(local.slot),
         }
     }
 
     fn local_home(&self, index: u32) -> Home {
         match self.local(index).hot {
-            0 => Home::Slot(index),
+            0 => Home::Slot(self.local(index).slot),
             register => Home::Hot(register),
         }
     }
@@ -397,7 +416,7 @@ impl<'a, 'b> Function<'a, 'b> {
                 self.buffers.region.value_mut(value).need_home = true;
             }
             _ => {
-                let source = self.resolve(entry, height);
+                let source = self.resolve(entry, self.temp(height));
                 self.copy(source, ty, home)?;
             }
         }
@@ -455,7 +474,7 @@ impl<'a, 'b> Function<'a, 'b> {
             return Ok(());
         }
         self.drop_entry()?;
-        let height = self.height();
+        let slot = self.next_temp();
         self.save_readers(index)?;
         let home = self.local_home(index);
         let retargeted = match entry {
@@ -471,7 +490,7 @@ impl<'a, 'b> Function<'a, 'b> {
                 value
             }
             None => {
-                let source = self.resolve(entry, height);
+                let source = self.resolve(entry, slot);
                 self.copy(source, ty, home)?
             }
         };

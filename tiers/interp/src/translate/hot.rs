@@ -6,6 +6,7 @@
 
 use super::Step;
 use super::function::Function;
+use crescendo_semantics::Ty;
 use wasmparser::Operator;
 
 /// How much more a loop level counts; deeper levels than six count as six.
@@ -66,12 +67,16 @@ impl Function<'_, '_> {
                 let best = (weights.iter().enumerate())
                     .filter(|(index, weight)| {
                         let local = self.local(*index as u32);
-                        **weight > worth && local.hot == 0 && local.ty.is_float() == float
+                        **weight > worth
+                            && local.hot == 0
+                            && local.ty != Ty::V128
+                            && local.ty.is_float() == float
                     })
                     .max_by_key(|(index, weight)| (**weight, std::cmp::Reverse(*index)));
                 let Some((index, _)) = best else { break };
                 self.local_mut(index as u32).hot = register;
-                self.hot_slots[usize::from(float)][usize::from(register) - 1] = index as u32;
+                self.hot_locals.push(index as u32);
+                self.hot_slots[usize::from(float)][usize::from(register) - 1] = self.local(index as u32).slot;
             }
         }
     }

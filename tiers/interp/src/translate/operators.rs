@@ -4,9 +4,10 @@ use super::function::{Entry, Function, machine_type};
 use super::region::{Home, Source};
 use super::{Step, Stop};
 use crate::micro::{Access, MicroOp};
+use crescendo_abi::Builtin;
 use crescendo_module::{GlobalIdx, MemoryIdx, TableIdx};
-use crescendo_semantics::translate::{Memories, Reach, Tier, Values, Variables};
-use crescendo_semantics::{Op, Ty};
+use crescendo_semantics::translate::{Calls, Memories, Reach, Tier, Values, Variables};
+use crescendo_semantics::{Kind, Op, Ty};
 use wasmparser::{MemArg, MemArgTarget};
 
 impl Tier for Function<'_, '_> {
@@ -43,6 +44,20 @@ impl Values for Function<'_, '_> {
         Ok(())
     }
 
+    /// Operands and results are in their canonical slots: a micro-operator has one result at most.
+    fn wide(&mut self, op: Op) -> Step {
+        let operands = op.row().params.len();
+        let first =
+            (self.height().checked_sub(operands)).ok_or_else(|| self.impossible("operands are missing"))?;
+        for height in first..self.height() {
+            self.flush_at(height)?;
+        }
+        self.append(MicroOp::Wide(op), &[], None, &[u64::from(self.temp(first))]);
+        self.truncate(first)?;
+        self.push_slots(&[Ty::I64; 2]);
+        Ok(())
+    }
+
     fn constant(&mut self, ty: Ty, bits: u64) -> Step {
         self.push(Entry::Const(bits), ty);
         Ok(())
@@ -58,6 +73,50 @@ impl Values for Function<'_, '_> {
         let value = self.push_value(ty);
         self.append(MicroOp::Select(ty), &[if_not, if_zero, condition], Some(value), &[]);
         Ok(())
+    }
+
+    fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
+        let Kind::ExtractLane { bytes, .. } = op.row().kind else {
+            return Err(self.impossible("a row that extracts no lane"));
+        };
+        let (vector, _) = self.pop()?;
+        let value = self.push_value(op.row().result.unwrap_or(Ty::I32));
+        self.append(MicroOp::ExtractLane(op), &[vector], Some(value), &[u64::from(lane * bytes)]);
+        Ok(())
+    }
+
+    fn replace_lane(&mut self, op: Op, lane: u8) -> Step {
+        let Kind::ReplaceLane { bytes } = op.row().kind else {
+            return Err(self.impossible("a row that replaces no lane"));
+        };
+        let (scalar, _) = self.pop()?;
+        let (vector, _) = self.pop()?;
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::ReplaceLane(op), &[vector, scalar], Some(value), &[u64::from(lane * bytes)]);
+        Ok(())
+    }
+
+    fn shuffle(&mut self, lanes: [u8; 16]) -> Step {
+        // A byte of 128 takes nothing.
+        let from_first = lanes.map(|lane| if lane < 16 { lane } else { 128 });
+        let from_second = lanes.map(|lane| if lane < 16 { 128 } else { lane - 16 });
+        let ([a, b], [c, d]) = (halves(from_first), halves(from_second));
+        let (second, _) = self.pop()?;
+        let (first, _) = self.pop()?;
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::Shuffle, &[first, second], Some(value), &[a, b, c, d]);
+        Ok(())
+    }
+
+    fn vector_constant(&mut self, bytes: [u8; 16]) -> Step {
+        let value = self.push_value(Ty::V128);
+        self.append(MicroOp::V128Const, &[], Some(value), &halves(bytes));
+        Ok(())
+    }
+
+    fn multiply_add(&mut self, lane: Ty, negated: bool) -> Step {
+        let numbers = [lane.bytes(), u32::from(negated)];
+        self.call_builtin(Builtin::MultiplyAdd, 3, Some(Ty::V128), numbers)
     }
 
     fn drop_(&mut self) -> Step {
@@ -81,7 +140,7 @@ impl Variables for Function<'_, '_> {
 
     fn global_get(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
-        self.nullary(MicroOp::GlobalGet(ty, imported), ty, offset)
+        self.nullary(MicroOp::GlobalGet(ty, imported), ty, &[offset])
     }
 
     fn global_set(&mut self, global: u32) -> Step {
@@ -96,7 +155,7 @@ impl Variables for Function<'_, '_> {
             Some(defined) => (false, self.env.offsets.defined_func(defined)),
             None => (true, self.env.offsets.imported_func(func)),
         };
-        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, u64::from(offset))
+        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, &[u64::from(offset)])
     }
 
     fn table_get(&mut self, table: u32) -> Step {
@@ -117,7 +176,7 @@ impl Variables for Function<'_, '_> {
 
     fn table_size(&mut self, table: u32) -> Step {
         let ty = self.table_index_ty(table);
-        self.nullary(MicroOp::TableSize(ty), ty, self.env.offsets.table(table).into())
+        self.nullary(MicroOp::TableSize(ty), ty, &[self.env.offsets.table(table).into()])
     }
 
     fn table_index_ty(&self, table: u32) -> Ty {
@@ -127,6 +186,101 @@ impl Variables for Function<'_, '_> {
 
 impl Memories for Function<'_, '_> {
     fn access(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let (access, extras) = self.place_of(memarg)?;
+        match op.row().result {
+            Some(result) => {
+                let (address, _) = self.pop()?;
+                let value = self.push_value(result);
+                self.append(MicroOp::Load(op, access), &[address], Some(value), &extras);
+            }
+            None => {
+                let (value, _) = self.pop()?;
+                let (address, _) = self.pop()?;
+                self.append(MicroOp::Store(op, access), &[address, value], None, &extras);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lane goes through a scalar.
+    fn access_lane(&mut self, op: Op, memarg: &MemArg, lane: u8) -> Step {
+        let (bytes, loads) = match op.row().kind {
+            Kind::LoadLane { bytes } => (bytes, true),
+            Kind::StoreLane { bytes } => (bytes, false),
+            _ => return Err(self.impossible("a row that accesses no lane")),
+        };
+        let (load, store, replace, extract) = match bytes {
+            1 => (Op::I32Load8U, Op::I32Store8, Op::I8x16ReplaceLane, Op::I8x16ExtractLaneU),
+            2 => (Op::I32Load16U, Op::I32Store16, Op::I16x8ReplaceLane, Op::I16x8ExtractLaneU),
+            4 => (Op::I32Load, Op::I32Store, Op::I32x4ReplaceLane, Op::I32x4ExtractLane),
+            _ => (Op::I64Load, Op::I64Store, Op::I64x2ReplaceLane, Op::I64x2ExtractLane),
+        };
+        if !loads {
+            self.extract_lane(extract, lane)?;
+            return self.access(store, memarg);
+        }
+        // The scalar lies above both operands until it is in its lane.
+        let (access, extras) = self.place_of(memarg)?;
+        let slot = self.next_temp();
+        self.reserve(slot + 1);
+        let (vector, _) = self.pop()?;
+        let (address, _) = self.pop()?;
+        let scalar = self.buffers.region.define(load.row().result.unwrap_or(Ty::I32), Home::Slot(slot));
+        self.append(MicroOp::Load(load, access), &[address], Some(scalar), &extras);
+        let value = self.push_value(Ty::V128);
+        let sources = [vector, Source::Value(scalar)];
+        self.append(MicroOp::ReplaceLane(replace), &sources, Some(value), &[u64::from(lane * bytes)]);
+        Ok(())
+    }
+
+    /// Operands that are constants go to their slots: there are handlers for slots only.
+    fn atomic(&mut self, op: Op, memarg: &MemArg) -> Step {
+        let MemArgTarget::Memory(index) = memarg.target else {
+            return Err(self.impossible("an access to something else than a memory"));
+        };
+        let count = op.row().params.len();
+        let first =
+            (self.height().checked_sub(count)).ok_or_else(|| self.impossible("operands are missing"))?;
+        let mut sources = [Source::None; 3];
+        for i in (0..count).rev() {
+            if matches!(self.entry_at(first + i).0, Entry::Const(_)) {
+                self.flush_at(first + i)?;
+            }
+            sources[i] = self.pop()?.0;
+        }
+        let is_64 = self.env.info.memory(MemoryIdx::new(index)).memory64;
+        let access = match (self.root.checked(), is_64) {
+            (true, true) => Access::Checked64,
+            (true, false) => Access::Checked32,
+            (false, false) => Access::Indexed,
+            (false, true) => return Err(self.impossible("a 64-bit memory without checks")),
+        };
+        let extras = [u64::from(self.env.offsets.memory(index)), memarg.offset];
+        let value = op.row().result.map(|result| self.push_value(result));
+        self.append(MicroOp::Atomic(op, access), &sources[..count], value, &extras);
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Step {
+        self.append(MicroOp::Fence, &[], None, &[]);
+        Ok(())
+    }
+
+    fn memory_size(&mut self, memory: u32) -> Step {
+        let ty = self.memory_index_ty(memory);
+        let log2 = self.env.info.memory(MemoryIdx::new(memory)).page_size_log2;
+        let place = self.env.offsets.memory(memory);
+        self.nullary(MicroOp::MemorySize(ty), ty, &[place.into(), log2.into()])
+    }
+
+    fn memory_index_ty(&self, memory: u32) -> Ty {
+        if self.env.info.memory(MemoryIdx::new(memory)).memory64 { Ty::I64 } else { Ty::I32 }
+    }
+}
+
+impl Function<'_, '_> {
+    /// How an access finds its place, and what its cell holds of it.
+    fn place_of(&self, memarg: &MemArg) -> Result<(Access, smallvec::SmallVec<[u64; 2]>), Stop> {
         let MemArgTarget::Memory(index) = memarg.target else {
             return Err(self.impossible("an access to something else than a memory"));
         };
@@ -141,46 +295,25 @@ impl Memories for Function<'_, '_> {
             (false, true, ..) => return Err(self.impossible("a 64-bit memory without checks")),
         };
         let both = [memory, memarg.offset];
-        let extras = match access {
-            Access::Zero => &[][..],
-            Access::Offset => &both[1..],
-            Access::Indexed | Access::Checked32 | Access::Checked64 => &both[..],
-        };
-        match op.row().result {
-            Some(result) => {
-                let (address, _) = self.pop()?;
-                let value = self.push_value(result);
-                self.append(MicroOp::Load(op, access), &[address], Some(value), extras);
-            }
-            None => {
-                let (value, _) = self.pop()?;
-                let (address, _) = self.pop()?;
-                self.append(MicroOp::Store(op, access), &[address, value], None, extras);
-            }
-        }
-        Ok(())
+        Ok((
+            access,
+            match access {
+                Access::Zero => smallvec::SmallVec::new(),
+                Access::Offset => both[1..].into(),
+                Access::Indexed | Access::Checked32 | Access::Checked64 => both.into(),
+            },
+        ))
     }
 
-    fn memory_size(&mut self, memory: u32) -> Step {
-        let ty = self.memory_index_ty(memory);
-        self.nullary(MicroOp::MemorySize(ty), ty, self.env.offsets.memory(memory).into())
-    }
-
-    fn memory_index_ty(&self, memory: u32) -> Ty {
-        if self.env.info.memory(MemoryIdx::new(memory)).memory64 { Ty::I64 } else { Ty::I32 }
-    }
-}
-
-impl Function<'_, '_> {
-    /// A micro-operator without sources and one extra.
-    fn nullary(&mut self, op: MicroOp, ty: Ty, extra: u64) -> Step {
+    /// A micro-operator without sources.
+    fn nullary(&mut self, op: MicroOp, ty: Ty, extras: &[u64]) -> Step {
         let value = self.push_value(ty);
-        self.append(op, &[], Some(value), &[extra]);
+        self.append(op, &[], Some(value), extras);
         Ok(())
     }
 
     fn global(&self, index: GlobalIdx) -> Result<(Ty, bool, u64), Stop> {
-        let ty = machine_type(self.env.info.global(index).content)?;
+        let ty = machine_type(self.env.info.global(index).content);
         let imported = self.env.info.imported_global_count();
         Ok(match index.as_u32().checked_sub(imported) {
             Some(defined) => (ty, false, u64::from(self.env.offsets.defined_global(defined))),
@@ -201,12 +334,18 @@ impl Function<'_, '_> {
 
     /// A condition that lies above the whole stack while it is tested.
     pub(crate) fn is_null(&mut self, reference: Source) -> Source {
-        let slot = self.temp(self.height() + 1);
+        let slot = self.next_temp() + 1;
         self.reserve(slot + 1);
         let value = self.buffers.region.define(Ty::I32, Home::Slot(slot));
         self.append(MicroOp::Value(Op::RefIsNull), &[reference], Some(value), &[]);
         Source::Value(value)
     }
+}
+
+/// A vector's bytes as the two numbers that a cell holds.
+fn halves(bytes: [u8; 16]) -> [u64; 2] {
+    let all = u128::from_le_bytes(bytes);
+    [all as u64, (all >> 64) as u64]
 }
 
 /// How late in a canonical order a source comes.

@@ -18,17 +18,29 @@ fn rows() -> String {
     for op in Op::ALL {
         let row = op.row();
         let params: Vec<&str> = row.params.iter().map(|ty| ty.name()).collect();
-        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()));
+        let results = if row.kind == Kind::Wide { 2 } else { 1 };
+        let result = row.result.map_or(String::new(), |ty| format!("(result {})", ty.name()).repeat(results));
         let gets: String = (0..params.len()).map(|i| format!("local.get {i} ")).collect();
         match row.kind {
             Kind::Control => {}
             _ if matches!(op, Op::RefIsNull | Op::RefAsNonNull) => {}
-            Kind::Load { .. } | Kind::Store { .. } => {
+            Kind::Load { .. }
+            | Kind::Atomic { .. }
+            | Kind::Store { .. }
+            | Kind::LoadLane { .. }
+            | Kind::StoreLane { .. } => {
+                let lane = matches!(row.kind, Kind::LoadLane { .. } | Kind::StoreLane { .. });
+                let lane = if lane { " 0" } else { "" };
                 for place in ["", "offset=16", "offset=0xfffffff0", "1 offset=3"] {
                     let name = row.name;
                     let params = params.join(" ");
-                    writeln!(text, "(func (param {params}) {result} {gets} {name} {place})").unwrap();
+                    writeln!(text, "(func (param {params}) {result} {gets} {name} {place}{lane})").unwrap();
                 }
+            }
+            Kind::ExtractLane { .. } | Kind::ReplaceLane { .. } => {
+                // The lane stands behind the operator.
+                let params = params.join(" ");
+                writeln!(text, "(func (param {params}) {result} {gets} {} 1)", row.name).unwrap();
             }
             _ => {
                 writeln!(text, "(func (param {}) {result} {gets} {})", params.join(" "), row.name).unwrap();
@@ -181,4 +193,39 @@ fn signatures_that_are_called_are_listed_once() {
     let mut expected = vec![ids[0], ids[2]];
     expected.sort_unstable();
     assert_eq!(compiled.signatures, expected);
+}
+
+#[test]
+fn the_unlikely_side_of_a_branch_is_a_cold_block() {
+    let text = |hint: &str| {
+        format!(
+            r#"(module (func (param i32) (result i32) (local $i i32)
+                (loop $l
+                    (block $out
+                        local.get 0
+                        (@metadata.code.branch_hint "{hint}") br_if $out
+                        (local.set $i (i32.add (local.get $i) (i32.const 3))))
+                    local.get $i
+                    (@metadata.code.branch_hint "{hint}") if (local.set 0 (i32.const 1)) else
+                        (local.set 0 (i32.const 2)) end
+                    (br_if $l (i32.lt_u (local.get $i) (i32.const 9))))
+                (local.get $i)))"#
+        )
+    };
+    let clif = |bench: &Bench, hint: &str| {
+        let module = Module::text(&text(hint));
+        let request = module.request(DefinedFuncIdx::new(0), Variant::Guarded, Entry::Call);
+        bench.compiler.clif(&mut Scratch::new(), &request).unwrap()
+    };
+    let cold = |clif: &str| {
+        clif.lines().filter(|line| line.trim_start().starts_with("block") && line.contains(" cold")).count()
+    };
+    let [hinted, unhinted]: [Bench; 2] = Bench::all().try_into().ok().unwrap();
+    for hint in ["\\00", "\\01"] {
+        let found = clif(&hinted, hint);
+        assert_eq!(cold(&found), 2, "{hint}: {found}");
+        // Those that ask for the deadline, at the function's start and in the loop.
+        let plain = clif(&unhinted, hint);
+        assert_eq!(cold(&plain), 2, "{hint}: {plain}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
-use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, TypeRegistry};
+use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
 use crescendo_semantics::{Kind, Op};
 
 /// Addresses that no code has.
@@ -16,8 +16,8 @@ const SUPPORT: Support = Support {
 /// Every kind of compiler: without anything, and with fuel and epochs.
 pub(crate) fn options() -> [CompilerOptions; 2] {
     [
-        CompilerOptions { fuel: false, epochs: false, support: SUPPORT },
-        CompilerOptions { fuel: true, epochs: true, support: SUPPORT },
+        CompilerOptions { fuel: false, epochs: false, branch_hints: true, support: SUPPORT },
+        CompilerOptions { fuel: true, epochs: true, branch_hints: false, support: SUPPORT },
     ]
 }
 
@@ -32,7 +32,9 @@ impl Module {
     pub(crate) fn new(bytes: Vec<u8>) -> Module {
         let registry = TypeRegistry::new();
         let mut config = ModuleConfig::default();
-        config.features.wasm_legacy_exceptions(true);
+        for proposal in Proposal::SUPPORTED {
+            config.features.set(*proposal, true);
+        }
         let info = crescendo_module::parse(&bytes, &config, &registry).unwrap();
         let counts = ContextCounts {
             memories: info.memories().len() as u32,
@@ -161,7 +163,17 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
             ["unreachable", "throw", "throw_ref", "rethrow", "end", "delegate"].contains(&name)
         }
         TrapCode::MemoryOutOfBounds => {
-            matches!(op.map(|op| op.row().kind), Some(Kind::Load { .. } | Kind::Store { .. }))
+            let kind = op.map(|op| op.row().kind);
+            matches!(
+                kind,
+                Some(
+                    Kind::Load { .. }
+                        | Kind::Store { .. }
+                        | Kind::LoadLane { .. }
+                        | Kind::StoreLane { .. }
+                        | Kind::Atomic { .. }
+                )
+            )
         }
         TrapCode::TableOutOfBounds => name.starts_with("table."),
         TrapCode::UndefinedElement | TrapCode::UninitializedElement => name.ends_with("call_indirect"),
@@ -171,6 +183,7 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         TrapCode::BadConversionToInteger => name.contains("trunc_f"),
         TrapCode::StackOverflow => op.is_none() || name == "loop",
         TrapCode::OutOfFuel => op.is_none() || matches!(op.map(|op| op.row().kind), Some(Kind::Control)),
+        TrapCode::UnalignedAtomic => name.contains(".atomic."),
         TrapCode::NullReference => name == "ref.as_non_null",
         TrapCode::NullFunctionReference => call && name.ends_with("ref"),
         _ => false,

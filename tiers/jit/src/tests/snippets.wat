@@ -427,4 +427,29 @@
     f64.promote_f32
     f64.sqrt
     f64.div)
+  ;; Vectors, also as locals, operands below blocks, and around loops.
+  (func (param v128 v128 i32) (result v128) (local v128)
+    v128.const i32x4 1 2 3 4
+    local.get 0
+    i8x16.shuffle 0 17 2 19 4 21 6 23 8 25 10 27 12 29 14 31
+    local.get 1
+    (block (param v128) (result v128)
+      (loop (param v128) (result v128)
+        local.get 0
+        local.get 1
+        f32x4.relaxed_madd
+        local.tee 3
+        local.get 1
+        local.get 0
+        f32x4.relaxed_nmadd
+        local.get 0
+        local.get 3
+        f64x2.relaxed_madd
+        local.get 0
+        local.get 3
+        f64x2.relaxed_nmadd
+        (br_if 0 (i8x16.all_true (local.get 3)))
+        (br_if 1 (local.get 2))))
+    local.get 2
+    select (result v128))
 )

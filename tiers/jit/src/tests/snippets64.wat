@@ -3,10 +3,37 @@
   (type $unary (func (param i64) (result i64)))
   (memory $m i64 1 4)
   (memory $n 1)
+  (memory $s 1 2 shared)
   (table $t i64 4 funcref)
   (table $fixed i64 2 2 (ref null $unary))
   (data $d "abc")
   (elem $e func $f)
+  (func (param i64 i32) (result i32)
+    local.get 0
+    i64.const 1
+    i64.atomic.rmw32.add_u offset=0xfffffffffffffff0
+    drop
+    local.get 0
+    local.get 1
+    local.get 1
+    i32.atomic.rmw16.cmpxchg_u offset=6
+    atomic.fence
+    local.get 0
+    i32.const 3
+    memory.atomic.notify offset=0x100000000
+    i32.add
+    memory.size $s
+    i32.add
+    local.get 1
+    local.get 1
+    i64.const -1
+    memory.atomic.wait32 $s offset=4
+    i32.add
+    local.get 1
+    i64.const 5
+    i64.const -1
+    memory.atomic.wait64 $s
+    i32.add)
   (func $f (type $unary)
     local.get 0
     i64.load

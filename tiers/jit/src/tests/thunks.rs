@@ -46,10 +46,13 @@ fn results_beyond_the_registers_go_through_memory() {
 }
 
 #[test]
-fn v128_is_refused_and_leaves_the_scratch_usable() {
+fn vectors_go_where_floats_go() {
     let compiler = Compiler::new(options()[0]).unwrap();
     let mut scratch = Scratch::new();
-    let vector = FuncType::new([ValType::V128], []);
-    assert!(compiler.thunks(&mut scratch, &vector).is_err());
-    compiler.thunks(&mut scratch, &FuncType::new([], [])).unwrap();
+    for count in [1, 8, 9, 100] {
+        let ty = FuncType::new(types(count, &[ValType::V128, ValType::I32]), types(count, &[ValType::V128]));
+        assert_eq!(results_in_memory(&ty), count > 8);
+        compiler.thunks(&mut scratch, &ty).unwrap();
+    }
+    assert!(results_in_memory(&FuncType::new([], types(9, &[ValType::V128, ValType::F32]))));
 }

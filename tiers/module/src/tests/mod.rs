@@ -1,6 +1,7 @@
 //! Tests of parsing through the public interface, by subject.
 
 mod errors;
+mod hints;
 mod info;
 mod refusals;
 

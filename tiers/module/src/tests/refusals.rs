@@ -20,19 +20,6 @@ fn refused(bytes: &[u8], config: &ModuleConfig, proposal: Proposal, what: &str) 
 fn proposals_that_are_not_supported_are_refused_by_name() {
     use Proposal::*;
     let cases: &[(Proposal, &str)] = &[
-        (Simd, "(func (param v128))"),
-        (Simd, "(type (func (result v128)))"),
-        (Simd, "(func (local v128))"),
-        (Simd, "(func v128.const i32x4 0 0 0 0 drop)"),
-        (Simd, "(func unreachable i8x16.swizzle drop)"),
-        (Simd, "(func (block (result v128) unreachable) drop)"),
-        (Simd, "(global v128 (v128.const i32x4 0 0 0 0))"),
-        (Simd, r#"(import "" "" (global v128))"#),
-        (RelaxedSimd, "(func unreachable i8x16.relaxed_swizzle drop)"),
-        (Threads, "(memory 1 1 shared)"),
-        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
-        (Threads, "(func atomic.fence)"),
-        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
         (Gc, "(type (struct))"),
         (Gc, "(type (array i8))"),
         (Gc, "(type (sub (func)))"),
@@ -47,9 +34,6 @@ fn proposals_that_are_not_supported_are_refused_by_name() {
         (Gc, "(func unreachable ref.cast funcref drop)"),
         (Gc, "(global i32 (i32.const 0)) (global i32 (global.get 0))"),
         (Gc, "(table 1 eqref)"),
-        (CustomPageSizes, "(memory 1 (pagesize 1))"),
-        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
-        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
         (StackSwitching, "(type $f (func)) (type (cont $f))"),
         (MemoryControl, "(memory 1) (func unreachable memory.discard)"),
         (SharedEverythingThreads, "(global (shared i32) (i32.const 0))"),
@@ -119,6 +103,22 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
         (FunctionReferences, "(type $t (func)) (func unreachable call_ref $t)"),
         (FunctionReferences, "(func unreachable ref.as_non_null drop)"),
         (FunctionReferences, "(table 1 funcref (ref.null func))"),
+        (Simd, "(func (param v128))"),
+        (Simd, "(type (func (result v128)))"),
+        (Simd, "(func (local v128))"),
+        (Simd, "(func v128.const i32x4 0 0 0 0 drop)"),
+        (Simd, "(func unreachable i8x16.swizzle drop)"),
+        (Simd, "(func (block (result v128) unreachable) drop)"),
+        (Simd, "(global v128 (v128.const i32x4 0 0 0 0))"),
+        (Simd, r#"(import "" "" (global v128))"#),
+        (RelaxedSimd, "(func unreachable i8x16.relaxed_swizzle drop)"),
+        (WideArithmetic, "(func unreachable i64.add128 drop drop)"),
+        (CustomPageSizes, "(memory 1 (pagesize 1))"),
+        (CustomPageSizes, r#"(import "" "" (memory 1 (pagesize 65536)))"#),
+        (Threads, "(memory 1 1 shared)"),
+        (Threads, r#"(import "" "" (memory 1 1 shared))"#),
+        (Threads, "(func atomic.fence)"),
+        (Threads, "(memory 1) (func i32.const 0 i32.atomic.load drop)"),
         (Exceptions, "(tag)"),
         (Exceptions, r#"(import "" "" (tag))"#),
         (Exceptions, "(func (param exnref))"),
@@ -130,10 +130,9 @@ fn each_supported_proposal_is_refused_by_name_when_switched_off() {
     for (proposal, text) in cases {
         let bytes = wat(&format!("(module {text})"));
         let mut features = Proposals::default();
-        features.set(Proposal::LegacyExceptions, true);
-        let all = ModuleConfig { features, ..ModuleConfig::default() };
-        parse(&bytes, &all, &TypeRegistry::new()).unwrap_or_else(|error| panic!("{text}: {error}"));
-        features = Proposals::default();
+        features.set(*proposal, true);
+        parse(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, &TypeRegistry::new())
+            .unwrap_or_else(|error| panic!("{text}: {error}"));
         features.set(*proposal, false);
         refused(&bytes, &ModuleConfig { features, ..ModuleConfig::default() }, *proposal, text);
     }

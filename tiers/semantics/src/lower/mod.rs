@@ -3,10 +3,14 @@
 //! [`lower`] serves the interpreter's handler generator and the compiler alike; what differs between them (how a trap is
 //! raised, where the instruction goes) is behind [`Emit`].
 
+mod vector;
+
+pub use vector::{constant, extract_lane, load_lane, multiply_add, replace_lane, shuffle, store_lane};
+
 use crate::rows::for_each_row;
-use crate::{Kind, Op, Ty};
+use crate::{AtomicOp, Kind, Op, Ty};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Type, Value, types};
 use cranelift_frontend::{FuncInstBuilder, FunctionBuilder};
 use crescendo_abi::TrapCode;
 
@@ -37,6 +41,7 @@ pub fn clif_type(ty: Ty) -> Type {
         Ty::I64 => types::I64,
         Ty::F32 => types::F32,
         Ty::F64 => types::F64,
+        Ty::V128 => vector::V128,
     }
 }
 
@@ -75,6 +80,35 @@ macro_rules! define_lower {
 }
 for_each_row!(define_lower);
 
+/// Emits the code of a [`Kind::Wide`] row: the lower half of the result, then the upper one.
+///
+/// # Panics
+/// When the row is of another kind.
+pub fn lower_wide<'f, E: Emit<'f>>(op: Op, e: &mut E, v: &[Value]) -> [Value; 2] {
+    let result = match op {
+        Op::I64Add128 => {
+            let (left, right) = (e.ins().iconcat(v[0], v[1]), e.ins().iconcat(v[2], v[3]));
+            e.ins().iadd(left, right)
+        }
+        Op::I64Sub128 => {
+            let (left, right) = (e.ins().iconcat(v[0], v[1]), e.ins().iconcat(v[2], v[3]));
+            e.ins().isub(left, right)
+        }
+        // The code generators know these as the multiplications with a double-width product.
+        Op::I64MulWideS => {
+            let (left, right) = (e.ins().sextend(types::I128, v[0]), e.ins().sextend(types::I128, v[1]));
+            e.ins().imul(left, right)
+        }
+        Op::I64MulWideU => {
+            let (left, right) = (e.ins().uextend(types::I128, v[0]), e.ins().uextend(types::I128, v[1]));
+            e.ins().imul(left, right)
+        }
+        _ => panic!("{} has one result", op.row().name),
+    };
+    let (low, high) = e.ins().isplit(result);
+    [low, high]
+}
+
 /// Emits the load of a [`Kind::Load`] row from `place`, the final address.
 ///
 /// # Panics
@@ -84,7 +118,49 @@ pub fn lower_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, plac
     let (Kind::Load { bytes, signed }, Some(result)) = (row.kind, row.result) else {
         panic!("{} is not a load", row.name)
     };
-    let ty = clif_type(result);
+    if let Some(vector) = vector::load(op, b, flags, place) {
+        return vector;
+    }
+    narrow_load(clif_type(result), bytes, signed, b, flags, place)
+}
+
+/// Emits the load of the lane that a [`Kind::ExtractLane`] row extracts, from its place in a vector in memory.
+///
+/// # Panics
+/// When the row extracts no lane.
+pub fn lower_lane_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, place: Value) -> Value {
+    let row = op.row();
+    let (Kind::ExtractLane { bytes, signed }, Some(result)) = (row.kind, row.result) else {
+        panic!("{} extracts no lane", row.name)
+    };
+    narrow_load(clif_type(result), bytes, signed, b, flags, place)
+}
+
+/// Emits the store of the lane that a [`Kind::ReplaceLane`] row replaces, to its place in a vector in memory.
+///
+/// # Panics
+/// When the row replaces no lane.
+pub fn lower_lane_store(
+    op: Op,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+    value: Value,
+) {
+    let row = op.row();
+    let Kind::ReplaceLane { bytes } = row.kind else { panic!("{} replaces no lane", row.name) };
+    narrow_store(row.params[1], bytes, b, flags, place, value);
+}
+
+/// Reads a value of a type from these many bytes of memory.
+fn narrow_load(
+    ty: Type,
+    bytes: u8,
+    signed: bool,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+) -> Value {
     let ins = b.ins();
     match (bytes, signed) {
         (1, false) => ins.uload8(ty, flags, place, 0),
@@ -104,13 +180,74 @@ pub fn lower_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, plac
 pub fn lower_store(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, place: Value, value: Value) {
     let row = op.row();
     let Kind::Store { bytes } = row.kind else { panic!("{} is not a store", row.name) };
+    narrow_store(row.params[1], bytes, b, flags, place, value);
+}
+
+/// Writes the low bytes of a value of a type to memory.
+fn narrow_store(
+    ty: Ty,
+    bytes: u8,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+    value: Value,
+) {
     let ins = b.ins();
-    match (bytes, row.params[1]) {
+    match (bytes, ty) {
         (1, _) => ins.istore8(flags, value, place, 0),
         (2, _) => ins.istore16(flags, value, place, 0),
         (4, Ty::I64) => ins.istore32(flags, value, place, 0),
         _ => ins.store(flags, value, place, 0),
     };
+}
+
+/// Emits a [`Kind::Atomic`] row at `place`, the final address, which is aligned. `operands` are those behind the address.
+///
+/// # Panics
+/// When the row is of another kind.
+pub fn lower_atomic(
+    op: Op,
+    b: &mut FunctionBuilder<'_>,
+    flags: MemFlagsData,
+    place: Value,
+    operands: &[Value],
+) -> Option<Value> {
+    let row = op.row();
+    let Kind::Atomic { op: what, bytes } = row.kind else { panic!("{} is not atomic", row.name) };
+    let narrow = Type::int_with_byte_size(bytes.into())
+        .unwrap_or_else(|| panic!("{} accesses {bytes} bytes", row.name));
+    let operand = |b: &mut FunctionBuilder<'_>, at: usize| {
+        let wide = operands[at];
+        if b.func.dfg.value_type(wide) == narrow { wide } else { b.ins().ireduce(narrow, wide) }
+    };
+    let rmw = match what {
+        AtomicOp::Load => None,
+        AtomicOp::Store => {
+            let value = operand(b, 0);
+            b.ins().atomic_store(flags, value, place);
+            return None;
+        }
+        AtomicOp::Add => Some(AtomicRmwOp::Add),
+        AtomicOp::Sub => Some(AtomicRmwOp::Sub),
+        AtomicOp::And => Some(AtomicRmwOp::And),
+        AtomicOp::Or => Some(AtomicRmwOp::Or),
+        AtomicOp::Xor => Some(AtomicRmwOp::Xor),
+        AtomicOp::Xchg => Some(AtomicRmwOp::Xchg),
+        AtomicOp::Cmpxchg => None,
+    };
+    let old = match (what, rmw) {
+        (_, Some(rmw)) => {
+            let value = operand(b, 0);
+            b.ins().atomic_rmw(narrow, flags, rmw, place, value)
+        }
+        (AtomicOp::Cmpxchg, _) => {
+            let (expected, replacement) = (operand(b, 0), operand(b, 1));
+            b.ins().atomic_cas(flags, place, expected, replacement)
+        }
+        _ => b.ins().atomic_load(narrow, flags, place),
+    };
+    let wide = clif_type(row.result?);
+    Some(if wide == narrow { old } else { b.ins().uextend(wide, old) })
 }
 
 fn sign_extend<'f, E: Emit<'f>>(e: &mut E, from: Type, value: Value) -> Value {
