@@ -122,8 +122,8 @@ impl ExnRef {
 /// The tag belongs to the store, and the slots hold values of its type.
 pub(crate) unsafe fn fields_of(store: &StoreOpaque, tag: Tag, slots: &[u64]) -> Result<Box<[Val]>> {
     let types = tag.record(store).ty().params();
-    // SAFETY: the caller's promise.
     let mut at = 0;
+    // SAFETY: the caller's promise.
     types.iter().map(|ty| unsafe { Val::take(ty, slots, &mut at, store) }).collect()
 }
 

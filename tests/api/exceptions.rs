@@ -648,3 +648,76 @@ fn exceptions_can_be_switched_off() {
     let engine = Engine::new(Config::new().wasm_legacy_exceptions(true)).unwrap();
     assert!(Module::new(&engine, &legacy).is_ok());
 }
+
+#[test]
+fn vectors_are_carried_too() {
+    let text = r#"
+        (module
+            (tag $t (export "t") (param i32 v128 f64))
+            (func $throw (param i32)
+                (throw $t (local.get 0) (i64x2.splat (i64.extend_i32_u (local.get 0))) (f64.const 0.5)))
+            (func $label (export "label") (param i32) (result i64) (local $x exnref) (local $n i64)
+                (i64.const 1000)
+                (block $h (result i32 v128 f64 exnref)
+                    (try_table (catch_ref $t $h) (call $throw (local.get 0)))
+                    (unreachable))
+                (local.set $x)
+                (drop)
+                (local.set $n (i64x2.extract_lane 1))
+                (i64.extend_i32_u)
+                (i64.add (local.get $n))
+                (i64.add))
+            (func $results (param i32) (result i32 v128 f64)
+                (try_table (catch $t 0) (call $throw (local.get 0)))
+                (unreachable))
+            (func (export "results") (param i32) (result i64) (local $n i64)
+                (call $results (local.get 0))
+                (drop)
+                (local.set $n (i64x2.extract_lane 0))
+                (i64.extend_i32_u)
+                (i64.add (local.get $n)))
+            (func (export "legacy") (param i32) (result i64) (local $n i64)
+                try (result i32 v128 f64)
+                    try (result i32 v128 f64)
+                        (call $throw (local.get 0))
+                        unreachable
+                    catch $t
+                        drop
+                        i64x2.extract_lane 0
+                        local.set $n
+                        drop
+                        rethrow 0
+                    end
+                catch $t
+                end
+                drop
+                i64x2.extract_lane 1
+                local.get $n
+                i64.add
+                local.set $n
+                i64.extend_i32_u
+                local.get $n
+                i64.add)
+            (func (export "out") (param i32) (result i64) (call $throw (local.get 0)) (i64.const 0)))
+    "#;
+    let mut all: Vec<(String, Engine)> = Vec::new();
+    for (mode, mut config) in modes() {
+        all.push((mode.to_string(), Engine::new(config.wasm_legacy_exceptions(true)).unwrap()));
+    }
+    for (mode, engine) in all.into_iter().chain(mixes(5)) {
+        let mut store = Store::new(&engine, ());
+        let instance = instance(&mut store, text);
+        let func = |name: &str| instance.get_typed_func::<i32, i64>(&store, name).unwrap();
+        let (label, results, legacy, out) = (func("label"), func("results"), func("legacy"), func("out"));
+        for _ in 0..3 {
+            assert_eq!(label.call(&mut store, 3).unwrap(), 1006, "{mode}");
+            assert_eq!(results.call(&mut store, 4).unwrap(), 8, "{mode}");
+            assert_eq!(legacy.call(&mut store, 5).unwrap(), 15, "{mode}");
+            let error = out.call(&mut store, 6).unwrap_err();
+            let fields = thrown(&error).fields();
+            assert_eq!((fields.len(), int(&fields[0]), fields[2].f64()), (3, 6, Some(0.5)), "{mode}");
+            let pending = store.take_pending_exception().unwrap();
+            assert_eq!(pending.field(&store, 2).unwrap().f64(), Some(0.5), "{mode}");
+        }
+    }
+}

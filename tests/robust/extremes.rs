@@ -104,6 +104,10 @@ fn deeply_nested_blocks_run() {
     let depth = 200_000;
     let code = [[0x02, 0x7f].repeat(depth), vec![0x41, 9], vec![0x0b; depth]].concat();
     is_i32(outcome(&with_body(&[0], &code)), 9);
+    // Each catches what the next one inside does not.
+    let tries =
+        [&[0x02, 0x40][..], &[0x1f, 0x40, 1, 0x02, 0x00].repeat(depth), &vec![0x0b; depth + 1]].concat();
+    is_i32(outcome(&with_body(&[0], &[tries, vec![0x41, 7]].concat())), 7);
     // And a branch from the innermost to the outermost.
     let branch = [vec![0x41, 11, 0x0c], leb(depth as u64 - 1)].concat();
     let code = [[0x02, 0x7f].repeat(depth), branch, vec![0x0b; depth]].concat();

@@ -6,7 +6,7 @@
 //! carries from where the engine has put it, and branches to the clause's label. What the engine needs to know of a
 //! function's clauses is in [`crate::Compiled`]; the tags are those of the context, which calls keep in the frame.
 
-use crate::error::Step;
+use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
 use crate::function::{ControlFrame, Translator};
 use crate::osr::slot_offset;
@@ -25,6 +25,9 @@ use crescendo_semantics::lower::clif_trap_code;
 use crescendo_semantics::translate::{CatchClause, Control, Exceptions, FrameKind, rethrows};
 use wasmparser::{BlockType, TryTable};
 
+/// `try`s inside each other: a landing leads to that of the next one further out, and 20,000 of them take Cranelift 5 seconds.
+const MAX_TRY_DEPTH: u32 = 1000;
+
 /// A `try` or `try_table`.
 #[derive(Debug)]
 pub(crate) struct OpenTry {
@@ -32,6 +35,8 @@ pub(crate) struct OpenTry {
     parent: Option<u32>,
     /// The one whose clauses come after its own.
     next: Option<u32>,
+    /// How many are around it.
+    depth: u32,
     /// Takes the number of a clause; there once a call needs it.
     landing: Option<Block>,
     clauses: Vec<OpenClause>,
@@ -118,8 +123,12 @@ impl Translator<'_, '_> {
         self.settle_operands(height);
         let next = self.block_with(results)?;
         let parent = self.handler();
+        let depth = parent.map_or(0, |parent| self.buffers.tries[parent as usize].depth + 1);
+        if depth > MAX_TRY_DEPTH {
+            return Err(CompileError::TooLarge { limit: "nested tries" });
+        }
         let index = self.buffers.tries.len() as u32;
-        self.buffers.tries.push(OpenTry { parent, next: parent, landing: None, clauses: Vec::new() });
+        self.buffers.tries.push(OpenTry { parent, next: parent, depth, landing: None, clauses: Vec::new() });
         self.push_frame(kind, params, results, Some(next))?;
         let frame = self.top_frame()?;
         frame.handler = Some(index);
