@@ -119,7 +119,7 @@ unsafe fn run_prepared(
     let state = unsafe { &mut *header.as_ptr() };
     let base = state.vm.value_top;
     let room = state.vm.value_stack_limit.addr().saturating_sub(base.addr()) / SLOT_SIZE;
-    if slots.len() > room || native_stack_address() < state.vm.native_stack_limit.addr() {
+    if slots.len() > room || crescendo_code::stack_pointer() < state.vm.native_stack_limit.addr() {
         return Err(Error::from(TrapCode::StackOverflow));
     }
     let outer = state.owner.replace(owner);
@@ -146,13 +146,6 @@ unsafe fn run_prepared(
     }
 }
 
-/// An address in the frame of the function that this is inlined into, or close to it.
-#[inline(always)]
-fn native_stack_address() -> usize {
-    let here = 0_u8;
-    (&raw const here).addr()
-}
-
 /// Readies thread and store for the outermost of nested runs: a store may come from another thread between them.
 ///
 /// # Safety
@@ -166,7 +159,7 @@ unsafe fn prepare(header: NonNull<StoreHeader>, owner: NonNull<dyn AnyStore>) ->
     if config.signals_based_traps {
         crescendo_code::ensure_thread_ready()?;
     }
-    let limit = native_stack_limit(native_stack_address(), config.max_wasm_stack);
+    let limit = native_stack_limit(crescendo_code::stack_pointer(), config.max_wasm_stack);
     store.ensure_value_stack()?;
     // SAFETY: the store is alive, and the field is plain data.
     unsafe { (*header.as_ptr()).vm.native_stack_limit = ptr::without_provenance_mut(limit) };
@@ -227,11 +220,11 @@ impl WasmBacktrace {
 
 #[cfg(test)]
 mod tests {
-    use super::{HOST_RESERVE, native_stack_address, native_stack_limit};
+    use super::{HOST_RESERVE, native_stack_limit};
 
     #[test]
     fn the_native_limit_lies_below_and_inside_of_the_stack() {
-        let here = native_stack_address();
+        let here = crescendo_code::stack_pointer();
         let bounds = crescendo_code::native_stack_bounds().unwrap();
         for most in [0, 4096, usize::MAX] {
             let limit = native_stack_limit(here, most);

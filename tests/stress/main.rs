@@ -2,6 +2,16 @@
 //!
 //! Every result is checked; at the end everything is dropped, and the memory has to come back. Runs for two seconds, or as
 //! long as `CRESCENDO_STRESS_SECONDS` says.
+//!
+//! Under AddressSanitizer, with a nightly toolchain:
+//!
+//! ```text
+//! ASAN_OPTIONS=quarantine_size_mb=16:max_free_fill_size=1048576 RUSTFLAGS=-Zsanitizer=address CRESCENDO_STRESS_SECONDS=180 \
+//!     cargo +nightly test -p crescendo --test stress --target x86_64-unknown-linux-gnu
+//! ```
+//!
+//! What lies in the quarantine counts as memory that has not come back: the default of 256 MiB is over the limit. Generated
+//! code is not instrumented; that freed memory is overwritten makes its uses show.
 
 use crescendo::{Config, Engine, Error, Instance, Module, Store, Tiering, TieringMode, TrapCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -177,20 +187,22 @@ fn stress(tiering: Tiering, seconds: f64) {
         })
         .collect();
     let start = Instant::now();
-    while start.elapsed().as_secs_f64() < seconds {
+    let running = || workers.iter().any(|worker| !worker.is_finished());
+    // On a busy machine it takes longer until there are enough calls to mean anything. Threads end early only if they fail.
+    let enough = || shared.calls.load(Ordering::Relaxed) > 100;
+    while start.elapsed().as_secs_f64() < seconds || (!enough() && running()) {
         std::thread::sleep(Duration::from_millis(1));
         shared.engine.increment_epoch();
     }
     shared.stop.store(true, Ordering::Relaxed);
     // Guests that wait for a deadline still need a clock.
-    while workers.iter().any(|worker| !worker.is_finished()) {
+    while running() {
         std::thread::sleep(Duration::from_millis(1));
         shared.engine.increment_epoch();
     }
     for worker in workers {
         worker.join().expect("every result was right");
     }
-    assert!(shared.calls.load(Ordering::Relaxed) > 100, "too few calls to mean anything");
 }
 
 #[test]

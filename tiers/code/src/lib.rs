@@ -16,7 +16,7 @@
 //! | [`GuardRange`] | addresses at which a fault of native code is a trap |
 //! | [`Reservation`] | a range of address space, committed page by page |
 //! | [`ValueStack`] | the stack of interpreted frames |
-//! | [`native_stack_bounds`], [`scan_native_stack`] | where the calling thread's native stack ends, and the words on it |
+//! | [`native_stack_bounds`], [`scan_native_stack`], [`stack_pointer`] | where the calling thread's native stack ends, the words on it, where the caller is |
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
 //! | [`synchronize_threads`] | a barrier on all threads, for whoever frees what others may use |
 //! | [`monotonic_nanoseconds`], [`thread_id`] | for profilers |
@@ -38,7 +38,7 @@ pub use native::{
 pub use reservation::Reservation;
 pub use sys::{
     StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, monotonic_nanoseconds,
-    native_stack_bounds, page_size, scan_native_stack, synchronize_threads, thread_id,
+    native_stack_bounds, page_size, scan_native_stack, stack_pointer, synchronize_threads, thread_id,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

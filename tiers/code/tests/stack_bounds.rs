@@ -1,16 +1,12 @@
 //! The bounds of the native stacks of threads.
 
-use crescendo_code::{StackBounds, native_stack_bounds, page_size};
-use std::{fs, hint, thread};
-
-fn here() -> usize {
-    let local = hint::black_box(0_u8);
-    (&raw const local).addr()
-}
+use crescendo_code::{StackBounds, native_stack_bounds, page_size, stack_pointer};
+use std::{fs, thread};
 
 fn bounds() -> StackBounds {
     let bounds = native_stack_bounds().unwrap();
-    assert!(bounds.low < here() && here() < bounds.high, "{bounds:x?} around {:x}", here());
+    let here = stack_pointer();
+    assert!(bounds.low < here && here < bounds.high, "{bounds:x?} around {here:x}");
     assert_eq!(native_stack_bounds().unwrap(), bounds);
     bounds
 }
@@ -36,8 +32,9 @@ fn a_thread_has_the_stack_that_it_was_given() {
                 let bounds = bounds();
                 assert!(bounds.high - bounds.low >= len / 2, "{bounds:x?}");
                 // Down to the bound, nothing is a guard page.
-                assert!(mapping_start(here()) <= bounds.low);
-                assert!(bounds.low - mapping_start(here()) <= page_size());
+                let start = mapping_start(stack_pointer());
+                assert!(start <= bounds.low);
+                assert!(bounds.low - start <= page_size());
             })
             .unwrap()
             .join()

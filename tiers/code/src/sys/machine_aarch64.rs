@@ -1,8 +1,10 @@
-//! The registers in a signal's machine context, on aarch64: the handlers' ip, fp and context are x2, x3 and x21.
+//! The registers in a signal's machine context, on aarch64: the handlers' ip, fp and context are x2, x3 and x21. And the
+//! running code's stack pointer.
 
 use crate::trap::{Landing, Registers};
 use crescendo_abi::regs;
 use libc::ucontext_t;
+use std::arch::asm;
 use std::ptr::with_exposed_provenance_mut;
 
 const IP: usize = regs::A64_INT_ARGS[regs::IP] as usize;
@@ -30,6 +32,17 @@ pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
         machine.uc_mcontext.regs[0] = first as u64;
         machine.uc_mcontext.regs[1] = second as u64;
     }
+}
+
+/// The stack pointer in the function that this is inlined into.
+///
+/// The address of a local would not do: AddressSanitizer keeps locals whose address is taken on a heap of its own.
+#[inline(always)] // One instruction, and its value is the caller's.
+pub fn stack_pointer() -> usize {
+    let pointer;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
 }
 
 /// A CPU feature that handlers use and this machine does not have. The baseline is ARMv8.0-A, which every machine has.

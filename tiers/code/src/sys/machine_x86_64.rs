@@ -1,8 +1,10 @@
-//! The registers in a signal's machine context, on x86-64: the handlers' ip, fp and context are rdi, rsi and r15.
+//! The registers in a signal's machine context, on x86-64: the handlers' ip, fp and context are rdi, rsi and r15. And the
+//! running code's stack pointer.
 
 use crate::trap::{Landing, Registers};
 use crescendo_abi::regs;
 use libc::{REG_R15, REG_RBP, REG_RDI, REG_RIP, REG_RSI, REG_RSP, ucontext_t};
+use std::arch::asm;
 use std::ptr::with_exposed_provenance_mut;
 
 // `ucontext_t` numbers registers in its own way, hence the names here; these hold them to the contract.
@@ -30,6 +32,17 @@ pub(super) fn land(machine: &mut ucontext_t, landing: Landing) {
         machine.uc_mcontext.gregs[REG_RDI as usize] = first as libc::greg_t;
         machine.uc_mcontext.gregs[REG_RSI as usize] = second as libc::greg_t;
     }
+}
+
+/// The stack pointer in the function that this is inlined into.
+///
+/// The address of a local would not do: AddressSanitizer keeps locals whose address is taken on a heap of its own.
+#[inline(always)] // One instruction, and its value is the caller's.
+pub fn stack_pointer() -> usize {
+    let pointer;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
 }
 
 /// A CPU feature that handlers use and this machine does not have. The baseline is x86-64-v2.

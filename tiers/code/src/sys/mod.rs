@@ -6,7 +6,7 @@
 //! | `clock` | the moment and the thread, for profilers |
 //! | `code_pages` | executable memory |
 //! | `signals` | the process's trap handlers and those they hide |
-//! | `machine` | the registers in a signal's machine context |
+//! | `machine` | the registers in a signal's machine context; the stack pointer |
 //! | `alternate_stack` | what a thread needs before it may trap |
 //! | `native_stack` | the bounds of a thread's native stack |
 //!
@@ -30,7 +30,7 @@ pub use alternate_stack::ensure_thread_ready;
 pub use clock::{monotonic_nanoseconds, thread_id};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
-pub use machine::missing_cpu_feature;
+pub use machine::{missing_cpu_feature, stack_pointer};
 pub use native_stack::{StackBounds, native_stack_bounds, scan_native_stack};
 pub use pages::page_size;
 pub(crate) use pages::{Access, Mapping};

@@ -36,9 +36,8 @@ const UNKNOWN_CAP: usize = 64 << 20;
 /// # Examples
 ///
 /// ```
-/// let local = 0_u8;
 /// let bounds = crescendo_code::native_stack_bounds()?;
-/// assert!((bounds.low..bounds.high).contains(&(&raw const local).addr()));
+/// assert!((bounds.low..bounds.high).contains(&crescendo_code::stack_pointer()));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn native_stack_bounds() -> io::Result<StackBounds> {
