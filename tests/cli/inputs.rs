@@ -129,6 +129,13 @@ const FILES: &[(&str, &str)] = &[
     ("invalid.wat", "(module (func $wrong (result i32) i64.const 1))"),
     ("gc.wat", "(module (type (struct)))"),
     ("empty.wat", "(module)"),
+    ("vector.wat", "(module (func (result v128) v128.const i64x2 0 0))"),
+    (
+        "wide.wat",
+        r#"(module (func (export "wide") (result i64) (local i64)
+            i64.const -1 i64.const 0 i64.const 1 i64.const 0 i64.add128
+            local.set 0 drop local.get 0))"#,
+    ),
     (
         "wasi.wat",
         r#"(module

@@ -218,6 +218,29 @@ fn modules_that_cannot_run() {
             ..Case::default()
         },
         Case {
+            args: &["run", "--invoke", "wide", "wide.wat"],
+            code: 1,
+            stderr: &["error: wide.wat: ", "the wide arithmetic proposal is switched off"],
+            ..Case::default()
+        },
+        Case {
+            args: &["run", "--allow", "wide-arithmetic", "--invoke", "wide", "wide.wat"],
+            stdout: "1\n",
+            ..Case::default()
+        },
+        Case {
+            args: &["validate", "--allow", "gc", "wide.wat"],
+            code: 2,
+            stderr: &["no supported proposal; there are mutable-globals, ", "legacy-exception-handling"],
+            ..Case::default()
+        },
+        Case {
+            args: &["validate", "--forbid", "SIMD", "vector.wat"],
+            code: 1,
+            stderr: &["error: vector.wat: ", "the SIMD proposal is switched off"],
+            ..Case::default()
+        },
+        Case {
             args: &["run", "gc.wat"],
             code: 1,
             stderr: &["error: gc.wat: ", "the GC proposal is not supported"],

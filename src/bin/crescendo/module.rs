@@ -22,7 +22,9 @@ pub(crate) fn read_text(file: &Path) -> Result<String> {
 
 /// The command `validate`.
 pub(crate) fn validate(options: &Validate) -> Result<ExitCode> {
-    load(&Engine::default(), &options.file)?;
+    let mut config = Config::new();
+    options.proposals.apply(&mut config);
+    load(&Engine::new(&config)?, &options.file)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -36,6 +38,7 @@ pub(crate) fn disassemble(options: &Disas) -> Result<ExitCode> {
 pub(crate) fn compile(options: &Compile) -> Result<ExitCode> {
     let mut config = Config::new();
     config.signals_based_traps(!options.checked);
+    options.proposals.apply(&mut config);
     let module = load(&Engine::new(&config)?, &options.file)?;
     let form = match options.emit {
         Emit::Clif => CompiledForm::Clif,

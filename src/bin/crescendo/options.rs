@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use crescendo::{Config, Engine, Result, Tiering, TieringMode, Validation};
+use crescendo::{Config, Engine, Proposal, Result, Tiering, TieringMode, Validation};
 
 /// A WebAssembly engine that starts every function at once.
 #[derive(Parser)]
@@ -60,6 +60,8 @@ pub(crate) struct Run {
 
 #[derive(Args)]
 pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// The module, binary or text.
     pub(crate) file: PathBuf,
 }
@@ -103,10 +105,48 @@ pub(crate) struct Compile {
     /// Check memory accesses explicitly instead of with guard pages.
     #[arg(long)]
     pub(crate) checked: bool,
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// The module, binary or text.
     pub(crate) file: PathBuf,
     /// The function: its index, or its name in the name section. All functions without it.
     pub(crate) func: Option<String>,
+}
+
+/// Which extensions of WebAssembly modules may use.
+#[derive(Args)]
+pub(crate) struct Proposals {
+    /// Let modules use a proposal that is off by default, for example `legacy-exception-handling`.
+    #[arg(long, value_name = "PROPOSAL", value_parser = proposal)]
+    allow: Vec<Proposal>,
+    /// Refuse modules that use a proposal.
+    #[arg(long, value_name = "PROPOSAL", value_parser = proposal)]
+    forbid: Vec<Proposal>,
+}
+
+impl Proposals {
+    pub(crate) fn apply(&self, config: &mut Config) {
+        for proposal in &self.allow {
+            config.wasm_proposal(*proposal, true);
+        }
+        for proposal in &self.forbid {
+            config.wasm_proposal(*proposal, false);
+        }
+    }
+}
+
+/// A proposal's name as one word.
+fn word(proposal: Proposal) -> String {
+    proposal.name().to_lowercase().replace(' ', "-")
+}
+
+fn proposal(text: &str) -> Result<Proposal, String> {
+    let wanted = text.to_lowercase().replace(' ', "-");
+    let found = Proposal::SUPPORTED.iter().copied().find(|proposal| word(*proposal) == wanted);
+    found.ok_or_else(|| {
+        let names: Vec<String> = Proposal::SUPPORTED.iter().map(|proposal| word(*proposal)).collect();
+        format!("no supported proposal; there are {}", names.join(", "))
+    })
 }
 
 /// A form of a compiled function.
@@ -130,6 +170,8 @@ pub(crate) enum Profile {
 /// How the engine runs guests.
 #[derive(Args)]
 pub(crate) struct Mode {
+    #[command(flatten)]
+    pub(crate) proposals: Proposals,
     /// Translate each operator on its own: no superinstructions, no locals in registers.
     #[arg(long)]
     pub(crate) no_fusion: bool,
@@ -186,6 +228,7 @@ impl Mode {
             tiering = tiering.iterations(iterations);
         }
         config.tiering(tiering);
+        self.proposals.apply(&mut config);
         if self.lazy {
             config.validation(Validation::Lazy);
         }

@@ -50,9 +50,8 @@ pub(super) fn shift<'f, E: Emit<'f>>(
     v: &[Value],
     op: impl FnOnce(FuncInstBuilder<'_, 'f>, Value, Value) -> Value,
 ) -> Value {
-    let a = cast(e, ty, v[0]);
-    let result = op(e.ins(), a, v[1]);
-    cast(e, V128, result)
+    let amount = v[1];
+    unary(e, ty, v, |ins, a| op(ins, a, amount))
 }
 
 /// `v128.bitselect`: bits of the first where the third has ones, of the second elsewhere.
