@@ -3,6 +3,7 @@
 //! Read at run time from the source tree, so that a kernel can be changed without a build.
 
 use crate::Result;
+use crate::wasi::World;
 use std::path::{Path, PathBuf};
 
 /// A module and what to do with it.
@@ -31,6 +32,24 @@ pub enum Start {
         /// What the program must write.
         stdout: Vec<u8>,
     },
+}
+
+impl Case {
+    /// What the guest sees when the case starts.
+    pub fn world(&self) -> World {
+        match &self.start {
+            Start::Kernel { .. } => World::new(&[], &[]),
+            Start::Program { args, stdin, .. } => World::new(&[&[self.name.as_str()], *args].concat(), stdin),
+        }
+    }
+
+    /// The export that is called, and its argument if it has one.
+    pub fn call(&self) -> (&'static str, Option<i64>) {
+        match self.start {
+            Start::Kernel { argument } => ("run", Some(argument)),
+            Start::Program { .. } => ("_start", None),
+        }
+    }
 }
 
 /// Names and arguments. An argument makes Wasmi 2.0 take 0.1 s to 0.3 s on a machine of 2024.

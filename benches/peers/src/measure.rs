@@ -5,7 +5,7 @@
 
 use crate::Result;
 use crate::cases::{Case, Start};
-use crate::engines::Peer;
+use crate::engines::{Peer, Run};
 use std::fmt;
 use std::time::Duration;
 
@@ -72,8 +72,8 @@ pub fn compare<A: Peer, B: Peer>(case: &Case, repetitions: usize, warm_up: usize
     let within = |engine: &str, error| format!("{} in {engine}: {error}", case.name);
     let first = A::load(&case.wasm).map_err(|error| within(A::NAME, error))?;
     let second = B::load(&case.wasm).map_err(|error| within(B::NAME, error))?;
-    let run_first = || A::run(&first, case).map_err(|error| within(A::NAME, error));
-    let run_second = || B::run(&second, case).map_err(|error| within(B::NAME, error));
+    let run_first = || first.run(case).map_err(|error| within(A::NAME, error));
+    let run_second = || second.run(case).map_err(|error| within(B::NAME, error));
 
     let (expected, found) = (run_first()?.end, run_second()?.end);
     let mut difference = expected.difference(&found);

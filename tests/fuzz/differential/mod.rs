@@ -2,10 +2,12 @@
 //!
 //! [`Script`] is a module with the calls to make, [`Observation`] what came of it: results, traps, memories, globals, what the
 //! host was called with. [`ours`] runs a script in the modes of Crescendo, [`peer`] in wasmi; the fuzzing program beside this
-//! adds wasmtime. [`check`] is the whole comparison of one script. Modules come from [`generator`] and [`smith`].
+//! adds wasmtime. How an engine runs a script is written once, in [`adapter`]. [`check`] is the whole comparison of one script.
+//! Modules come from [`generator`] and [`smith`].
 //!
 //! This folder is compiled into two programs: the robustness tests of the root crate and the fuzzing program.
 
+pub mod adapter;
 pub mod generator;
 pub mod ours;
 pub mod peer;
@@ -136,7 +138,7 @@ pub struct Script {
     pub wasm: Vec<u8>,
     /// Whether engines without typed function references can run it.
     pub common: bool,
-    /// Fuel of each call in Crescendo.
+    /// Fuel of each call.
     pub fuel: u64,
     /// Exports to call, with arguments.
     pub calls: Vec<(String, Vec<Value>)>,
@@ -279,6 +281,7 @@ pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdic
             Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
         }
     }
+    script.fuel = PEER_FUEL;
     let mut differences = Vec::new();
     let mut agree = Vec::new();
     for (name, run) in peers {

@@ -1,4 +1,4 @@
-//! The engines that are compared, behind one trait: [`Peer`].
+//! The engines that are compared, behind one trait: [`Peer`]. How their modules are run is written once, in [`adapter`].
 //!
 //! | module | engine |
 //! |---|---|
@@ -6,6 +6,7 @@
 //! | [`wasmi`] | Wasmi 2.0 |
 //! | [`wasmtime`] | Wasmtime 48, which compiles everything with Cranelift |
 
+mod adapter;
 pub mod crescendo;
 pub mod wasmi;
 pub mod wasmtime;
@@ -23,13 +24,16 @@ pub trait Peer {
     /// The name in tables.
     const NAME: &str;
     /// A loaded module.
-    type Module;
+    type Module: Run;
 
     /// Loads a module: validates it whole and translates nothing yet.
     fn load(wasm: &[u8]) -> Result<Self::Module>;
+}
 
+/// A loaded module of an engine.
+pub trait Run {
     /// Runs a case in a new store and instance, and takes the processor time of the call alone.
-    fn run(module: &Self::Module, case: &Case) -> Result<Outcome>;
+    fn run(&self, case: &Case) -> Result<Outcome>;
 }
 
 /// What a run left, and what time it took.

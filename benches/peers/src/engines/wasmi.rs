@@ -1,12 +1,9 @@
 //! Wasmi as a [`Peer`].
 
-use super::{End, Outcome, Peer, STACK, timed};
+use super::adapter::engine_adapter;
+use super::{Peer, STACK};
 use crate::Result;
-use crate::cases::{Case, Start};
-use crate::wasi::{self, Exit, World};
-use wasmi::{
-    Caller, CompilationMode, Config, Engine, Extern, ExternType, Linker, Module, Store, Val, ValType,
-};
+use wasmi::{CompilationMode, Config, Engine, Module};
 
 /// Wasmi.
 pub struct Wasmi;
@@ -28,75 +25,11 @@ impl Peer for Wasmi {
     fn load(wasm: &[u8]) -> Result<Module> {
         Ok(Module::new(&engine(CompilationMode::LazyTranslation), wasm)?)
     }
-
-    fn run(module: &Module, case: &Case) -> Result<Outcome> {
-        let world = match &case.start {
-            Start::Kernel { .. } => World::new(&[], &[]),
-            Start::Program { args, stdin, .. } => World::new(&[&[case.name.as_str()], *args].concat(), stdin),
-        };
-        let mut store = Store::new(module.engine(), world);
-        let instance = linker(module)?.instantiate_and_start(&mut store, module)?;
-        let (params, name) = match case.start {
-            Start::Kernel { argument } => (vec![argument], "run"),
-            Start::Program { .. } => (Vec::new(), "_start"),
-        };
-        let func = instance.get_func(&store, name).ok_or_else(|| format!("no function `{name}`"))?;
-        let ty = func.ty(&store);
-        let params: Vec<Val> = (ty.params().iter().zip(params))
-            .map(|(ty, param)| if *ty == ValType::I64 { Val::I64(param) } else { Val::I32(param as i32) })
-            .collect();
-        let mut results: Vec<Val> = ty.results().iter().copied().map(Val::default_for_ty).collect();
-        let (called, elapsed) = timed(|| func.call(&mut store, &params, &mut results));
-        let result = match called {
-            Ok(()) => results.first().map_or(0, bits),
-            Err(error) => match error.downcast_ref::<Exit>() {
-                Some(Exit(code)) => u64::from(*code),
-                None => return Err(error.into()),
-            },
-        };
-        let memory = instance.get_memory(&store, "memory").map(|memory| memory.data(&store).to_vec());
-        let World { stdout, stderr, .. } = store.into_data();
-        Ok(Outcome { elapsed, end: End { result, stdout, stderr, memory: memory.unwrap_or_default() } })
-    }
 }
 
-/// A linker with all functions of WASI that the module imports.
-fn linker(module: &Module) -> Result<Linker<World>> {
-    let mut linker = Linker::new(module.engine());
-    for import in module.imports().filter(|import| import.module() == wasi::MODULE) {
-        let ExternType::Func(ty) = import.ty() else { continue };
-        let name = import.name().to_string();
-        linker.func_new(wasi::MODULE, import.name(), ty.clone(), move |mut caller, params, results| {
-            call(&mut caller, &name, params, results)
-        })?;
-    }
-    Ok(linker)
-}
-
-fn call(
-    caller: &mut Caller<'_, World>,
-    name: &str,
-    params: &[Val],
-    results: &mut [Val],
-) -> Result<(), wasmi::Error> {
-    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
-        return Err(wasmi::Error::new("no memory"));
-    };
-    let params: Vec<u64> = params.iter().map(bits).collect();
-    let (memory, world) = memory.data_and_store_mut(caller);
-    let errno = world.call(name, memory, &params).map_err(wasmi::Error::host)?;
-    if let Some(result) = results.first_mut() {
-        *result = Val::I32(errno as i32);
-    }
-    Ok(())
-}
-
-fn bits(value: &Val) -> u64 {
-    match value {
-        Val::I32(value) => u64::from(*value as u32),
-        Val::I64(value) => *value as u64,
-        Val::F32(value) => u64::from(value.to_bits()),
-        Val::F64(value) => value.to_bits(),
-        _ => 0,
-    }
-}
+engine_adapter!(
+    wasmi,
+    instantiate: instantiate_and_start,
+    message: wasmi::Error::new,
+    host: wasmi::Error::host
+);
