@@ -242,10 +242,11 @@ impl StoreOpaque {
         }
         let mut words = Vec::new();
         if let Some(outermost) = outermost {
-            // The outermost crossing lies above everything that wasm uses.
+            // The host made the outermost crossing. Its own address would not do: it need not be on the stack (see `stack_pointer`).
+            // SAFETY: as above.
+            let high = unsafe { (*outermost).run_sp.addr() };
             // SAFETY: it lies on the stack of the calls that led here.
-            let scanned =
-                unsafe { crescendo_code::scan_native_stack(outermost.addr(), &mut |word| words.push(word)) };
+            let scanned = unsafe { crescendo_code::scan_native_stack(high, &mut |word| words.push(word)) };
             if !scanned {
                 return None;
             }

@@ -258,7 +258,8 @@ pub struct VmTransition {
     /// [`VmStoreContext::value_top`] on the outer side.
     pub outer_value_top: *mut u64,
     /// Where native code has started handlers: the native stack pointer when it called the first one. The return address is
-    /// right below as long as they run. Unspecified elsewhere.
+    /// right below as long as they run. Where the host has called: a native stack pointer above all that wasm uses. Unspecified
+    /// elsewhere.
     pub run_sp: *mut u8,
     /// Where native code has started handlers: its frame pointer. Unspecified elsewhere.
     pub run_fp: *mut u8,

@@ -518,7 +518,7 @@ pub unsafe fn run(
         outer_exit_fp: outer.exit_fp,
         outer_exit_context: outer.exit_context,
         outer_value_top: outer.value_top,
-        run_sp: std::ptr::null_mut(),
+        run_sp: std::ptr::without_provenance_mut(crescendo_code::stack_pointer()),
         run_fp: std::ptr::null_mut(),
     };
     // SAFETY: as above.

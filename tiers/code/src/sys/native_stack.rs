@@ -3,6 +3,7 @@
 //! Whoever enters wasm compares the stack pointer with the lower bound, so that a recursion through the host ends in a trap.
 //! Whoever looks for references that native code holds reads the words in use.
 
+use super::machine::stack_pointer;
 use super::pages::{page_size, succeed};
 use std::cell::Cell;
 use std::{io, mem, ptr};
@@ -60,7 +61,7 @@ pub fn native_stack_bounds() -> io::Result<StackBounds> {
 /// `high` lies on the stack of calls that led here, in the frame of a function that has not returned.
 pub unsafe fn scan_native_stack(high: usize, visit: &mut dyn FnMut(u64)) -> bool {
     let registers = preserved_registers();
-    let low = registers.as_ptr().addr();
+    let low = stack_pointer();
     let is_own = |address: usize| match native_stack_bounds() {
         Ok(bounds) => (bounds.low..bounds.high).contains(&address),
         Err(_) => false,
