@@ -9,6 +9,7 @@ mod differential;
 mod extremes;
 mod mutations;
 mod programs;
+mod vectors;
 
 /// How many cases of a kind to run.
 fn iterations(default: u64) -> u64 {

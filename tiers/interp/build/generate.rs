@@ -52,6 +52,7 @@ impl Generator {
         builder.append_block_params_for_function_params(block);
         builder.switch_to_block(block);
         let params = builder.block_params(block).to_vec();
+        let has_pshufb = self.isa.name() == "x64";
         let int = |i: usize| params[i];
         let float = |i: usize| params[INT_ARGS + i];
         let mut h = Handler {
@@ -69,6 +70,7 @@ impl Generator {
             micro_op: 0,
             explicit_traps: false,
             framed: false,
+            has_pshufb,
         };
         let mut ended = false;
         for (i, key) in keys.iter().enumerate() {
@@ -158,6 +160,8 @@ pub struct Handler<'a> {
     /// Whether traps leave through code that notes ip and fp, rather than by a fault at which they must be in their registers.
     pub explicit_traps: bool,
     pub framed: bool,
+    /// Whether the machine has an instruction like `i8x16.swizzle` that looks at bits 0-3 and 7 of a byte's number only.
+    pub has_pshufb: bool,
 }
 
 /// Flags of a read from a cell: bytecode does not change under a running handler. It may not move, since a read that sinks

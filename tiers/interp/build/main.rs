@@ -6,12 +6,14 @@
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod a64;
 mod control;
+mod forms;
 mod generate;
 #[path = "../src/micro.rs"]
 #[allow(dead_code, reason = "the crate uses the rest")]
 mod micro;
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod proof;
+mod sequences;
 mod table;
 mod tiering;
 mod values;
@@ -28,8 +30,11 @@ const _: () = assert!(
         && proof::DIVIDE_CODES[1] == TrapCode::IntegerDivisionByZero as u8
 );
 
+/// The superinstructions: those of scalars, and those with a vector among their operands.
+const LISTS: [&str; 2] = ["superinstructions.txt", "superinstructions-vector.txt"];
+
 fn main() {
-    for path in ["build", "src/micro.rs", "superinstructions.txt"] {
+    for path in ["build", "src/micro.rs"].iter().chain(&LISTS) {
         println!("cargo::rerun-if-changed={path}");
     }
     let isa = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
@@ -37,10 +42,9 @@ fn main() {
         Ok("aarch64") => table::Isa::A64,
         other => panic!("Crescendo has no handlers for {other:?}: it runs on x86_64 and aarch64"),
     };
-    let list =
-        fs::read_to_string("superinstructions.txt").expect("superinstructions.txt is part of the crate");
+    let lists = LISTS.map(|path| fs::read_to_string(path).expect("the lists are part of the crate"));
     let started = std::time::Instant::now();
-    let table = table::Table::build(isa, &list);
+    let table = table::Table::build(isa, &lists.concat());
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
     let out = Path::new(&out);
     let write = |name: &str, bytes: &[u8]| {

@@ -1,13 +1,13 @@
 //! Handlers of rows, copies, accesses and variables.
 
 use crate::generate::{Computed, Handler, trusted};
-use crate::micro::{Access, Key, MicroOp};
+use crate::micro::{Access, Form, Key, MicroOp};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use crescendo_abi::{SLOT_SIZE, TrapCode, VmMemory, VmTable};
 use crescendo_semantics::lower::{
-    Emit, clif_trap_code, clif_type, lower, lower_atomic, lower_lane_load, lower_lane_store, lower_load,
-    lower_store, lower_wide,
+    Emit, clif_trap_code, clif_type, extract_lane, lower, lower_atomic, lower_lane_load, lower_load,
+    lower_store, lower_wide, replace_lane,
 };
 use crescendo_semantics::{Kind, Op, Ty};
 
@@ -92,10 +92,16 @@ impl Handler<'_> {
             MicroOp::RefFunc(imported) => Computed::value(self.record(imported)),
             MicroOp::V128Const => Computed::value(self.operand_v128()),
             MicroOp::Shuffle => self.shuffle(key),
-            MicroOp::ExtractLane(op) => self.extract_lane(op),
-            MicroOp::ReplaceLane(op) => {
-                self.replace_lane(op, key);
-                return false;
+            MicroOp::ShuffleOne => {
+                let vector = self.source(key.sources[0], Ty::V128, false);
+                let from = self.operand_v128();
+                Computed::value(self.permute(vector, from))
+            }
+            MicroOp::ExtractLane(op, lane) => self.extract_lane(op, lane, key),
+            MicroOp::ReplaceLane(op, lane) => {
+                let vector = self.source(key.sources[0], Ty::V128, false);
+                let scalar = self.source(key.sources[1], op.row().params[1], false);
+                Computed::value(replace_lane(op, self, vector, lane, scalar))
             }
             _ => return self.control(key),
         };
@@ -107,29 +113,33 @@ impl Handler<'_> {
         let a = self.source(key.sources[0], Ty::V128, false);
         let b = self.source(key.sources[1], Ty::V128, false);
         let (from_a, from_b) = (self.operand_v128(), self.operand_v128());
-        let a = self.b.ins().swizzle(a, from_a);
-        let b = self.b.ins().swizzle(b, from_b);
+        let a = self.permute(a, from_a);
+        let b = self.permute(b, from_b);
         Computed::value(self.b.ins().bor(a, b))
     }
 
-    /// Reads the lane where it lies: its number is an operand, which no instruction takes from a register.
-    fn extract_lane(&mut self, op: Op) -> Computed {
-        let vector = self.operand_slot();
-        let offset = self.operand_u32();
-        let place = self.b.ins().iadd(vector, offset);
-        Computed::value(lower_lane_load(op, &mut self.b, trusted(), place))
+    /// Bytes of a vector, or 0 for the number 128. Other numbers beyond 15 do not occur.
+    fn permute(&mut self, vector: Value, bytes: Value) -> Value {
+        if self.has_pshufb {
+            // Without what makes other numbers give 0.
+            self.b.ins().x86_pshufb(vector, bytes)
+        } else {
+            self.b.ins().swizzle(vector, bytes)
+        }
     }
 
-    /// Writes the lane where the result lies.
-    fn replace_lane(&mut self, op: Op, key: &Key) {
+    /// Reads the lane where it lies, if the vector is in a slot.
+    fn extract_lane(&mut self, op: Op, lane: u8, key: &Key) -> Computed {
+        let Kind::ExtractLane { bytes, .. } = op.row().kind else {
+            panic!("{} extracts no lane", op.row().name)
+        };
+        if key.sources[0] == Form::Slot {
+            let vector = self.operand_slot();
+            let place = self.b.ins().iadd_imm_s(vector, i64::from(lane * bytes));
+            return Computed::value(lower_lane_load(op, &mut self.b, trusted(), place));
+        }
         let vector = self.source(key.sources[0], Ty::V128, false);
-        let scalar = self.source(key.sources[1], op.row().params[1], false);
-        let offset = self.operand_u32();
-        let result = self.operand_slot();
-        self.b.ins().store(trusted(), vector, result, 0);
-        let place = self.b.ins().iadd(result, offset);
-        lower_lane_store(op, &mut self.b, trusted(), place, scalar);
-        self.results.push(Computed::NOTHING);
+        Computed::value(extract_lane(op, self, vector, lane))
     }
 
     fn row(&mut self, op: Op, key: &Key) -> Computed {

@@ -1,14 +1,15 @@
-//! Chooses superinstructions: `census HANDLERS LENGTH FILE.wasm… > superinstructions.txt`.
+//! Chooses superinstructions: `census scalar HANDLERS LENGTH FILE.wasm… > superinstructions.txt`, or `census vector …` for those
+//! with a vector operator among them, `> superinstructions-vector.txt`.
 //!
 //! Counts the micro-operator sequences of the given modules, up to a length, and prints as many as asked for: first the
-//! single micro-operators with operands in registers, then the sequences that save the most dispatches. The choice is made
+//! single micro-operators with operands in registers (two fifths at most), then the sequences that save the most dispatches. The choice is made
 //! twice: of four times as many candidates by how often they occur, then by how often the translator would use them.
 //!
 //! What only one module has says little of others: the module in which a sequence weighs most counts for a fifth.
 
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Arena, Census, ModuleEnv, TranslateOptions};
-use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry, parse};
+use crescendo_module::{ModuleConfig, ModuleInfo, Proposal, TypeRegistry, parse};
 use std::collections::HashMap;
 use std::process::ExitCode;
 
@@ -32,28 +33,36 @@ fn main() -> ExitCode {
 }
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
-    let usage = "census HANDLERS LENGTH FILE.wasm…";
+    let usage = "census scalar|vector HANDLERS LENGTH FILE.wasm…";
+    let of_vectors = match args.next().as_deref() {
+        Some("scalar") => false,
+        Some("vector") => true,
+        _ => return Err(usage.to_string()),
+    };
     let mut number = || args.next().and_then(|n| n.parse::<usize>().ok()).ok_or(usage);
     let (handlers, length) = (number()?, number()?);
     let modules = args.map(|path| load(&path)).collect::<Result<Vec<Module>, String>>()?;
     if modules.is_empty() {
         return Err(usage.to_string());
     }
-    let all = count(&modules, None)?;
+    let mut all = count(&modules, None)?;
+    all.retain(|keys, _| keys.iter().any(|key| on_vectors(key)) == of_vectors);
     let (mut singles, mut longer): (Vec<_>, Vec<_>) = all.into_iter().partition(|(keys, _)| keys.len() == 1);
     singles.retain(|(keys, weight)| uses_registers(&keys[0]) && *weight > RARE);
     sort(&mut singles);
     sort(&mut longer);
+    singles.truncate(handlers * 2 / 5);
     longer.retain(|(keys, _)| keys.len() <= length);
     longer.truncate(handlers * 4);
     let candidates: Vec<Vec<String>> = longer.into_iter().map(|(keys, _)| keys).collect();
     let mut used: Vec<_> =
         count(&modules, Some(&candidates))?.into_iter().filter(|(keys, _)| keys.len() > 1).collect();
-    used.retain(|(_, weight)| *weight > RARE);
+    used.retain(|(keys, weight)| *weight > RARE && keys.iter().any(|key| on_vectors(key)) == of_vectors);
     sort(&mut used);
     used.truncate(handlers.saturating_sub(singles.len()));
+    let kind = if of_vectors { " with vectors" } else { "" };
     println!(
-        "# Superinstructions of the guarded root, made by the census tool (`cargo run --release --example census`)."
+        "# Superinstructions{kind} of the guarded root, made by the census tool (`cargo run --release --example census`)."
     );
     println!(
         "# Of {} handlers, {} are single micro-operators with operands in registers.",
@@ -71,6 +80,13 @@ fn uses_registers(key: &str) -> bool {
     key.split_once('(').is_some_and(|(_, operands)| operands.contains('r'))
 }
 
+/// Whether a key is a vector operator's.
+fn on_vectors(key: &str) -> bool {
+    ["v128.", "i8x16.", "i16x8.", "i32x4.", "i64x2.", "f32x4.", "f64x2."]
+        .iter()
+        .any(|lanes| key.starts_with(lanes))
+}
+
 /// Most saved dispatches first; equal ones in the order of their text, so that the output does not depend on hashing.
 fn sort(sequences: &mut [(Vec<String>, f64)]) {
     let saved = |(keys, weight): &(Vec<String>, f64)| weight * (keys.len().max(2) - 1) as f64;
@@ -79,8 +95,10 @@ fn sort(sequences: &mut [(Vec<String>, f64)]) {
 
 fn load(path: &str) -> Result<Module, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    let info = parse(&bytes, &ModuleConfig::default(), &TypeRegistry::new())
-        .map_err(|error| format!("{path}: {error}"))?;
+    let mut config = ModuleConfig::default();
+    // Deployed modules have them.
+    config.features.set(Proposal::LegacyExceptions, true);
+    let info = parse(&bytes, &config, &TypeRegistry::new()).map_err(|error| format!("{path}: {error}"))?;
     let len = |n: usize| n as u32;
     let counts = ContextCounts {
         memories: len(info.memories().len()),

@@ -94,12 +94,14 @@ pub enum MicroOp {
     TableSet(Ty),
     /// The address of a function's entry record; imported ones through a pointer.
     RefFunc(bool),
-    /// A row that extracts a lane.
-    ExtractLane(Op),
-    /// A row that replaces a lane.
-    ReplaceLane(Op),
+    /// A row that extracts this lane.
+    ExtractLane(Op, u8),
+    /// A row that replaces this lane.
+    ReplaceLane(Op, u8),
     /// Bytes of two vectors.
     Shuffle,
+    /// Bytes of one vector.
+    ShuffleOne,
     /// A constant of 128 bits.
     V128Const,
     /// Goes to a target.
@@ -229,15 +231,15 @@ impl MicroOp {
             MicroOp::TableGet(index) => shape(one(index), &[U32], Some(Ty::I64)),
             MicroOp::TableSet(index) => shape([Some(index), Some(Ty::I64), None], &[U32], None),
             MicroOp::RefFunc(_) => shape(NONE, &[U32], Some(Ty::I64)),
-            // The byte offset of the lane.
-            MicroOp::ExtractLane(op) => shape(one(Ty::V128), &[U32], op.row().result),
-            MicroOp::ReplaceLane(op) => {
-                shape([Some(Ty::V128), Some(op.row().params[1]), None], &[U32], Some(Ty::V128))
+            MicroOp::ExtractLane(op, _) => shape(one(Ty::V128), &[], op.row().result),
+            MicroOp::ReplaceLane(op, _) => {
+                shape([Some(Ty::V128), Some(op.row().params[1]), None], &[], Some(Ty::V128))
             }
             // For each vector the bytes to take from it, where there are any.
             MicroOp::Shuffle => {
                 shape([Some(Ty::V128), Some(Ty::V128), None], &[U64, U64, U64, U64], Some(Ty::V128))
             }
+            MicroOp::ShuffleOne => shape(one(Ty::V128), &[U64, U64], Some(Ty::V128)),
             MicroOp::V128Const => shape(NONE, &[U64, U64], Some(Ty::V128)),
             MicroOp::Br => ends(NONE, &[Target]),
             MicroOp::BrIf | MicroOp::BrUnless => shape(one(Ty::I32), &[Target], None),
@@ -277,6 +279,50 @@ impl MicroOp {
         }
     }
 
+    /// Whether the first two operands may change places. The translator then orders them by their forms, so that there are fewer
+    /// forms. Scalar operators are put in order by what their operands are, before forms are known; floats are not, since
+    /// which NaN comes out depends on the order.
+    pub const fn commutes(self) -> bool {
+        use crescendo_semantics::Op as O;
+        let MicroOp::Value(op) = self else { return false };
+        matches!(
+            op,
+            O::V128And
+                | O::V128Or
+                | O::V128Xor
+                | O::I8x16Add
+                | O::I16x8Add
+                | O::I16x8Mul
+                | O::I32x4Add
+                | O::I32x4Mul
+                | O::I64x2Add
+                | O::I64x2Mul
+                | O::I32x4DotI16x8S
+                | O::I8x16AvgrU
+                | O::I16x8AvgrU
+                | O::I8x16Eq
+                | O::I16x8Eq
+                | O::I32x4Eq
+                | O::I64x2Eq
+                | O::I8x16MinU
+                | O::I8x16MaxU
+                | O::I8x16MinS
+                | O::I8x16MaxS
+                | O::I16x8MinU
+                | O::I16x8MaxU
+                | O::I16x8MinS
+                | O::I16x8MaxS
+                | O::I32x4MinU
+                | O::I32x4MaxU
+                | O::I32x4MinS
+                | O::I32x4MaxS
+                | O::I8x16AddSatU
+                | O::I8x16AddSatS
+                | O::I16x8AddSatU
+                | O::I16x8AddSatS
+        )
+    }
+
     /// The micro-operator's number, below 2^14.
     pub const fn number(self) -> u16 {
         /// Operators come first, in blocks of as many as there may be.
@@ -289,8 +335,10 @@ impl MicroOp {
         const fn tag(tag: u16, low: u8) -> u16 {
             BLOCKS * MAX_OPS + ((tag - BLOCKS) << 8) + low as u16
         }
-        const fn lane(op: Op) -> u8 {
-            (op as u16 - Op::I8x16ExtractLaneS as u16) as u8
+        const fn lane(op: Op, lane: u8) -> u8 {
+            /// The most that a vector has.
+            const LANES: u16 = 16;
+            ((op as u16 - Op::I8x16ExtractLaneS as u16) * LANES) as u8 + lane
         }
         match self {
             MicroOp::Value(op) | MicroOp::Wide(op) => operator(0, op),
@@ -334,9 +382,10 @@ impl MicroOp {
             MicroOp::PollLoop => tag(26, 16),
             MicroOp::Shuffle => tag(26, 17),
             MicroOp::V128Const => tag(26, 18),
-            MicroOp::ExtractLane(op) => tag(27, lane(op)),
-            MicroOp::ReplaceLane(op) => tag(28, lane(op)),
+            MicroOp::ExtractLane(op, index) => tag(27, lane(op, index)),
+            MicroOp::ReplaceLane(op, index) => tag(28, lane(op, index)),
             MicroOp::Fence => tag(26, 19),
+            MicroOp::ShuffleOne => tag(26, 20),
         }
     }
 
@@ -349,8 +398,12 @@ impl MicroOp {
                 Kind::Wide => all.push(MicroOp::Wide(op)),
                 Kind::Load { .. } => all.extend(Access::ALL.map(|access| MicroOp::Load(op, access))),
                 Kind::Store { .. } => all.extend(Access::ALL.map(|access| MicroOp::Store(op, access))),
-                Kind::ExtractLane { .. } => all.push(MicroOp::ExtractLane(op)),
-                Kind::ReplaceLane { .. } => all.push(MicroOp::ReplaceLane(op)),
+                Kind::ExtractLane { bytes, .. } => {
+                    all.extend((0..16 / bytes).map(|lane| MicroOp::ExtractLane(op, lane)));
+                }
+                Kind::ReplaceLane { bytes } => {
+                    all.extend((0..16 / bytes).map(|lane| MicroOp::ReplaceLane(op, lane)));
+                }
                 // Made of the other two.
                 Kind::LoadLane { .. } | Kind::StoreLane { .. } => {}
                 Kind::Atomic { .. } => all.extend(Access::ATOMIC.map(|access| MicroOp::Atomic(op, access))),
@@ -372,7 +425,7 @@ impl MicroOp {
             ]);
         }
         all.extend([MicroOp::RefFunc(false), MicroOp::RefFunc(true), MicroOp::Fence]);
-        all.extend([MicroOp::Shuffle, MicroOp::V128Const]);
+        all.extend([MicroOp::Shuffle, MicroOp::ShuffleOne, MicroOp::V128Const]);
         all.extend([MicroOp::Br, MicroOp::BrIf, MicroOp::BrUnless, MicroOp::BrTable, MicroOp::Return(None)]);
         for count in ENTER_COUNTS.into_iter().chain([ENTER_LOOP]) {
             all.extend([MicroOp::Enter(count), MicroOp::EnterCross(count)]);
@@ -412,10 +465,12 @@ impl MicroOp {
             Callee::Ref => "_ref",
         };
         match self {
-            MicroOp::Value(op) | MicroOp::Wide(op) | MicroOp::ExtractLane(op) | MicroOp::ReplaceLane(op) => {
-                op.row().name.to_string()
+            MicroOp::Value(op) | MicroOp::Wide(op) => op.row().name.to_string(),
+            MicroOp::ExtractLane(op, lane) | MicroOp::ReplaceLane(op, lane) => {
+                format!("{}.{lane}", op.row().name)
             }
             MicroOp::Shuffle => "i8x16.shuffle".to_string(),
+            MicroOp::ShuffleOne => "i8x16.shuffle.one".to_string(),
             MicroOp::V128Const => "v128.const".to_string(),
             MicroOp::Fence => "atomic.fence".to_string(),
             MicroOp::Load(op, a) | MicroOp::Store(op, a) | MicroOp::Atomic(op, a) => {

@@ -7,6 +7,8 @@
 mod a64;
 #[path = "../build/control.rs"]
 mod control;
+#[path = "../build/forms.rs"]
+mod forms;
 #[path = "../build/generate.rs"]
 mod generate;
 #[path = "../src/micro.rs"]
@@ -15,6 +17,8 @@ mod micro;
 #[path = "../build/proof.rs"]
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod proof;
+#[path = "../build/sequences.rs"]
+mod sequences;
 #[path = "../build/table.rs"]
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod table;
@@ -30,7 +34,8 @@ use table::{Isa, Table};
 
 /// The first superinstructions of the list: all of them take too long without optimization.
 fn some_superinstructions() -> String {
-    let list = include_str!("../superinstructions.txt");
+    let list =
+        concat!(include_str!("../superinstructions.txt"), include_str!("../superinstructions-vector.txt"));
     list.lines().step_by(20).collect::<Vec<_>>().join("\n")
 }
 

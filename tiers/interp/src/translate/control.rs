@@ -32,7 +32,10 @@ impl<'b> Function<'_, 'b> {
         for index in 0..self.local_count() {
             let local = *self.local(index);
             if local.hot != 0 {
-                let source = if local.slot < params { Source::Slot(local.slot) } else { Source::Const(0) };
+                // The entry has zeroed the slots of those that are no parameters.
+                let is_param = local.slot < params;
+                let in_slot = is_param || local.ty == Ty::V128;
+                let source = if in_slot { Source::Slot(local.slot) } else { Source::Const(0) };
                 self.load_hot_local(index, source)?;
             }
         }

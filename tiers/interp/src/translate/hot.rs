@@ -1,12 +1,11 @@
 //! Which locals stay in registers.
 //!
-//! Two integer and two float locals per function, by how often they are read and written, eight times as much a loop level. A
+//! Two integer and two float or vector locals per function, by how often they are read and written, eight times as much a loop level. A
 //! call makes every hot local go to its slot and back, so a local must be worth more than the calls. Functions without
 //! loops have none.
 
 use super::Step;
 use super::function::Function;
-use crescendo_semantics::Ty;
 use wasmparser::Operator;
 
 /// How much more a loop level counts; deeper levels than six count as six.
@@ -67,10 +66,7 @@ impl Function<'_, '_> {
                 let best = (weights.iter().enumerate())
                     .filter(|(index, weight)| {
                         let local = self.local(*index as u32);
-                        **weight > worth
-                            && local.hot == 0
-                            && local.ty != Ty::V128
-                            && local.ty.is_float() == float
+                        **weight > worth && local.hot == 0 && local.ty.is_float() == float
                     })
                     .max_by_key(|(index, weight)| (**weight, std::cmp::Reverse(*index)));
                 let Some((index, _)) = best else { break };

@@ -76,34 +76,39 @@ impl Values for Function<'_, '_> {
     }
 
     fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
-        let Kind::ExtractLane { bytes, .. } = op.row().kind else {
-            return Err(self.impossible("a row that extracts no lane"));
-        };
         let (vector, _) = self.pop()?;
         let value = self.push_value(op.row().result.unwrap_or(Ty::I32));
-        self.append(MicroOp::ExtractLane(op), &[vector], Some(value), &[u64::from(lane * bytes)]);
+        self.append(MicroOp::ExtractLane(op, lane), &[vector], Some(value), &[]);
         Ok(())
     }
 
     fn replace_lane(&mut self, op: Op, lane: u8) -> Step {
-        let Kind::ReplaceLane { bytes } = op.row().kind else {
-            return Err(self.impossible("a row that replaces no lane"));
-        };
         let (scalar, _) = self.pop()?;
         let (vector, _) = self.pop()?;
         let value = self.push_value(Ty::V128);
-        self.append(MicroOp::ReplaceLane(op), &[vector, scalar], Some(value), &[u64::from(lane * bytes)]);
+        self.append(MicroOp::ReplaceLane(op, lane), &[vector, scalar], Some(value), &[]);
         Ok(())
     }
 
     fn shuffle(&mut self, lanes: [u8; 16]) -> Step {
+        let (second, _) = self.pop()?;
+        let (first, _) = self.pop()?;
+        let value = self.push_value(Ty::V128);
+        let one = match (lanes.iter().all(|lane| *lane < 16), lanes.iter().all(|lane| *lane >= 16)) {
+            _ if first == second => Some(first),
+            (true, _) => Some(first),
+            (_, true) => Some(second),
+            _ => None,
+        };
+        if let Some(vector) = one {
+            let bytes = halves(lanes.map(|lane| lane % 16));
+            self.append(MicroOp::ShuffleOne, &[vector], Some(value), &bytes);
+            return Ok(());
+        }
         // A byte of 128 takes nothing.
         let from_first = lanes.map(|lane| if lane < 16 { lane } else { 128 });
         let from_second = lanes.map(|lane| if lane < 16 { 128 } else { lane - 16 });
         let ([a, b], [c, d]) = (halves(from_first), halves(from_second));
-        let (second, _) = self.pop()?;
-        let (first, _) = self.pop()?;
-        let value = self.push_value(Ty::V128);
         self.append(MicroOp::Shuffle, &[first, second], Some(value), &[a, b, c, d]);
         Ok(())
     }
@@ -229,7 +234,7 @@ impl Memories for Function<'_, '_> {
         self.append(MicroOp::Load(load, access), &[address], Some(scalar), &extras);
         let value = self.push_value(Ty::V128);
         let sources = [vector, Source::Value(scalar)];
-        self.append(MicroOp::ReplaceLane(replace), &sources, Some(value), &[u64::from(lane * bytes)]);
+        self.append(MicroOp::ReplaceLane(replace, lane), &sources, Some(value), &[]);
         Ok(())
     }
 

@@ -211,6 +211,21 @@ impl Region {
                 value.need_home = true;
             }
         }
+        if use_accumulators {
+            self.order_sources();
+        }
+    }
+
+    /// Puts the operands of micro-operators for which their order does not matter in the order of their forms.
+    fn order_sources(&mut self) {
+        for at in 0..self.next_inst() {
+            if self.insts[at as usize].op.commutes() {
+                let [first, second, _] = self.key(at, at).sources;
+                if second < first {
+                    self.insts[at as usize].sources.swap(0, 1);
+                }
+            }
+        }
     }
 
     /// The key of a micro-operator in a handler whose first micro-operator is `start`.

@@ -136,22 +136,6 @@ pub fn lower_lane_load(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData,
     narrow_load(clif_type(result), bytes, signed, b, flags, place)
 }
 
-/// Emits the store of the lane that a [`Kind::ReplaceLane`] row replaces, to its place in a vector in memory.
-///
-/// # Panics
-/// When the row replaces no lane.
-pub fn lower_lane_store(
-    op: Op,
-    b: &mut FunctionBuilder<'_>,
-    flags: MemFlagsData,
-    place: Value,
-    value: Value,
-) {
-    let row = op.row();
-    let Kind::ReplaceLane { bytes } = row.kind else { panic!("{} replaces no lane", row.name) };
-    narrow_store(row.params[1], bytes, b, flags, place, value);
-}
-
 /// Reads a value of a type from these many bytes of memory.
 fn narrow_load(
     ty: Type,
@@ -180,20 +164,8 @@ fn narrow_load(
 pub fn lower_store(op: Op, b: &mut FunctionBuilder<'_>, flags: MemFlagsData, place: Value, value: Value) {
     let row = op.row();
     let Kind::Store { bytes } = row.kind else { panic!("{} is not a store", row.name) };
-    narrow_store(row.params[1], bytes, b, flags, place, value);
-}
-
-/// Writes the low bytes of a value of a type to memory.
-fn narrow_store(
-    ty: Ty,
-    bytes: u8,
-    b: &mut FunctionBuilder<'_>,
-    flags: MemFlagsData,
-    place: Value,
-    value: Value,
-) {
     let ins = b.ins();
-    match (bytes, ty) {
+    match (bytes, row.params[1]) {
         (1, _) => ins.istore8(flags, value, place, 0),
         (2, _) => ins.istore16(flags, value, place, 0),
         (4, Ty::I64) => ins.istore32(flags, value, place, 0),
