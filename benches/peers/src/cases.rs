@@ -73,6 +73,15 @@ const KERNELS: [(&str, i64); 17] = [
     ("list", 8_000),
 ];
 
+/// As [`KERNELS`], with vectors.
+const VECTORS: [(&str, i64); 3] = [("dot", 30_000), ("mixing", 800_000), ("convolution", 300)];
+
+/// How many calls lie between a throw and its catch.
+const THROW_DEPTHS: [i64; 4] = [0, 1, 10, 100];
+
+/// How many exceptions are thrown.
+const THROWS: i64 = 20_000;
+
 /// Names, arguments, what is read and what must be written, the last two as files of `tests/programs`.
 const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
     ("sqlite", &[], Some("workloads/sql100k.sql"), "expected/sql100k.txt"),
@@ -84,12 +93,25 @@ const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
 /// The kernels whose names contain one of the filters; all of them without a filter.
 pub fn kernels(filters: &[String]) -> Result<Vec<Case>> {
     let wanted = KERNELS.iter().filter(|(name, _)| matches(name, filters));
-    wanted
-        .map(|&(name, argument)| {
-            let wasm = wat::parse_file(root().join(format!("benches/kernels/{name}.wat")))?;
-            Ok(Case { name: name.to_string(), wasm, start: Start::Kernel { argument } })
-        })
-        .collect()
+    wanted.map(|&(name, argument)| kernel(name, name, argument)).collect()
+}
+
+/// As [`kernels`], those with vectors.
+pub fn vectors(filters: &[String]) -> Result<Vec<Case>> {
+    let wanted = VECTORS.iter().filter(|(name, _)| matches(name, filters));
+    wanted.map(|&(name, argument)| kernel(name, name, argument)).collect()
+}
+
+/// As [`kernels`], exceptions thrown over stacks of several depths. Wasmi has none.
+pub fn throws(filters: &[String]) -> Result<Vec<Case>> {
+    let named = THROW_DEPTHS.map(|depth| (format!("throw, {depth} frames between"), depth));
+    let wanted = named.iter().filter(|(name, _)| matches(name, filters));
+    wanted.map(|(name, depth)| kernel(name, "throw", depth << 32 | THROWS)).collect()
+}
+
+fn kernel(name: &str, file: &str, argument: i64) -> Result<Case> {
+    let wasm = wat::parse_file(root().join(format!("benches/kernels/{file}.wat")))?;
+    Ok(Case { name: name.to_string(), wasm, start: Start::Kernel { argument } })
 }
 
 /// The programs whose names contain one of the filters; all of them without a filter.

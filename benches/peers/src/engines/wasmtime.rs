@@ -1,4 +1,4 @@
-//! Wasmtime as a [`Peer`], with its default settings: Cranelift, optimising for speed.
+//! Wasmtime as a [`Peer`], with its default settings (Cranelift, optimising for speed) and exceptions.
 
 use super::adapter::engine_adapter;
 use super::{Peer, STACK};
@@ -10,7 +10,7 @@ pub struct Wasmtime;
 
 fn engine() -> Result<Engine> {
     let mut config = Config::new();
-    config.max_wasm_stack(STACK).async_stack_size(2 * STACK);
+    config.max_wasm_stack(STACK).async_stack_size(2 * STACK).wasm_exceptions(true);
     Ok(Engine::new(&config)?)
 }
 
