@@ -60,6 +60,7 @@ fn to_val(value: &crate::differential::Value) -> Val {
         Value::I64(value) => Val::I64(value),
         Value::F32(bits) => Val::F32(bits),
         Value::F64(bits) => Val::F64(bits),
+        Value::V128(bits) => Val::from(bits),
         Value::Func(_) => Val::FuncRef(None),
         Value::Extern(_) => Val::ExternRef(None),
     }

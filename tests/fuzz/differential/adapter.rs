@@ -142,6 +142,7 @@ macro_rules! engine_adapter {
                 Value::I64(value) => $engine::Val::I64(value),
                 Value::F32(bits) => $engine::Val::from(f32::from_bits(bits)),
                 Value::F64(bits) => $engine::Val::from(f64::from_bits(bits)),
+                Value::V128(bits) => $engine::Val::V128($engine::V128::from(bits)),
                 Value::Func(_) => $engine::Val::FuncRef($null),
                 Value::Extern(_) => $engine::Val::ExternRef($null),
             }
@@ -154,10 +155,12 @@ macro_rules! engine_adapter {
                 $engine::Val::I64(value) => Value::I64(*value),
                 $engine::Val::F32(_) => Value::F32(value.f32().map_or(0, |value| value.to_bits())),
                 $engine::Val::F64(_) => Value::F64(value.f64().map_or(0, |value| value.to_bits())),
+                $engine::Val::V128(value) => Value::V128(value.as_u128()),
                 $engine::Val::FuncRef($null) => Value::Func(true),
                 $engine::Val::FuncRef(_) => Value::Func(false),
                 $engine::Val::ExternRef($null) => Value::Extern(true),
                 $engine::Val::ExternRef(_) => Value::Extern(false),
+                #[allow(unreachable_patterns, reason = "not every engine has more")]
                 _ => Value::Extern(true),
             }
         }

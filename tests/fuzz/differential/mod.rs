@@ -34,6 +34,8 @@ pub enum Value {
     F32(u32),
     /// The bits of a 64 bit float.
     F64(u64),
+    /// A vector.
+    V128(u128),
     /// A function reference, null or not.
     Func(bool),
     /// An external reference, null or not.
@@ -48,16 +50,18 @@ impl PartialEq for Value {
 
 impl Value {
     /// Tag and bits, all NaNs alike.
-    fn key(&self) -> (u8, u64) {
+    fn key(&self) -> (u8, u128) {
         match *self {
-            Value::I32(value) => (0, u64::from(value as u32)),
-            Value::I64(value) => (1, value as u64),
-            Value::F32(bits) if f32::from_bits(bits).is_nan() => (2, u64::MAX),
-            Value::F32(bits) => (2, u64::from(bits)),
-            Value::F64(bits) if f64::from_bits(bits).is_nan() => (3, u64::MAX),
-            Value::F64(bits) => (3, bits),
-            Value::Func(null) => (4, u64::from(null)),
-            Value::Extern(null) => (5, u64::from(null)),
+            Value::I32(value) => (0, u128::from(value as u32)),
+            Value::I64(value) => (1, u128::from(value as u64)),
+            Value::F32(bits) if f32::from_bits(bits).is_nan() => (2, u128::MAX),
+            Value::F32(bits) => (2, u128::from(bits)),
+            Value::F64(bits) if f64::from_bits(bits).is_nan() => (3, u128::MAX),
+            Value::F64(bits) => (3, u128::from(bits)),
+            Value::Func(null) => (4, u128::from(null)),
+            Value::Extern(null) => (5, u128::from(null)),
+            // Modules make their NaNs canonical themselves.
+            Value::V128(bits) => (6, bits),
         }
     }
 }
@@ -70,6 +74,7 @@ pub enum Kind {
     I64,
     F32,
     F64,
+    V128,
     Func,
     Extern,
 }
@@ -153,6 +158,9 @@ pub fn arguments(kinds: &[Kind], random: &mut Random) -> Vec<Value> {
             Kind::I64 => Value::I64(random.interesting() as i64),
             Kind::F32 => Value::F32(random.interesting_f32()),
             Kind::F64 => Value::F64(random.interesting_f64()),
+            Kind::V128 => {
+                Value::V128(u128::from(random.interesting()) | u128::from(random.interesting()) << 64)
+            }
             Kind::Func => Value::Func(true),
             Kind::Extern => Value::Extern(true),
         })
@@ -171,7 +179,10 @@ pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[K
     for argument in arguments {
         let (tag, bits) = argument.key();
         mix(tag.into());
-        mix(bits);
+        mix(bits as u64);
+        if tag == 6 {
+            mix((bits >> 64) as u64);
+        }
     }
     results
         .iter()
@@ -182,6 +193,7 @@ pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[K
                 Kind::I64 => Value::I64(bits as i64),
                 Kind::F32 => Value::F32(f32::from(bits as i16).to_bits()),
                 Kind::F64 => Value::F64(f64::from(bits as i32).to_bits()),
+                Kind::V128 => Value::V128(u128::from(bits) * 0x1_0000_0001),
                 Kind::Func => Value::Func(true),
                 Kind::Extern => Value::Extern(true),
             }

@@ -119,7 +119,7 @@ pub fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
             ValType::Ref(ty) if !ty.nullable => None,
             ValType::Ref(ty) if ty.heap.matches(HeapType::Func) => Some(Kind::Func),
             ValType::Ref(_) => Some(Kind::Extern),
-            ValType::V128 => None,
+            ValType::V128 => Some(Kind::V128),
         })
         .collect()
 }

@@ -28,7 +28,7 @@ fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
             ValType::F64 => Some(Kind::F64),
             ValType::FuncRef => Some(Kind::Func),
             ValType::ExternRef => Some(Kind::Extern),
-            ValType::V128 => None,
+            ValType::V128 => Some(Kind::V128),
         })
         .collect()
 }

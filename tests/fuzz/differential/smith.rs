@@ -50,7 +50,7 @@ pub fn module(seed: u64) -> Option<Vec<u8>> {
         memory64_enabled: true,
         saturating_float_to_int_enabled: true,
         sign_extension_ops_enabled: true,
-        simd_enabled: false,
+        simd_enabled: true,
         relaxed_simd_enabled: false,
         exceptions_enabled: false,
         threads_enabled: false,

@@ -41,7 +41,7 @@ fn kinds(types: impl Iterator<Item = ValType>) -> Option<Vec<Kind>> {
                 HeapType::Extern => Some(Kind::Extern),
                 _ => None,
             },
-            ValType::V128 => None,
+            ValType::V128 => Some(Kind::V128),
         })
         .collect()
 }
