@@ -14,6 +14,7 @@ mod operators;
 mod random;
 mod statement;
 
+use super::Extra;
 pub use random::Random;
 use std::fmt::Write;
 
@@ -83,6 +84,13 @@ impl Options {
     /// which engines may choose: such programs are for a person to judge.
     pub fn of(seed: u64) -> Options {
         Options { canonical_nans: seed < 100_000 || !seed.is_multiple_of(4), references: seed % 5 == 1 }
+    }
+}
+
+impl Options {
+    /// What the programs may use that not every engine has.
+    pub fn extras(&self) -> Vec<Extra> {
+        if self.references { vec![Extra::FunctionReferences] } else { Vec::new() }
     }
 }
 
