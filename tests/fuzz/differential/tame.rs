@@ -1,8 +1,11 @@
-//! Changes wasm-smith's modules where the standard lets engines differ, or a guest would wait for ever.
+//! Changes wasm-smith's modules where the standard lets engines differ, or a guest would wait for ever, or a throw is missing.
 //!
 //! Its own way to make NaNs canonical leaves out conversions between floats and the relaxed operators, and nobody notifies a
 //! guest that waits. [`tame`] adds what is missing: behind such an operator, a selection of the canonical NaN like that of
 //! wasm-smith; before each wait, a short timeout.
+//!
+//! wasm-smith writes forty `try_table`s for one throw, which needs what the tag carries on the stack. So every second
+//! `unreachable` becomes a throw where there are tags.
 
 use std::convert::Infallible;
 use wasm_encoder::reencode::{Error, Reencode};
@@ -15,35 +18,69 @@ const TIMEOUT: i64 = 1000;
 /// The module, tamed.
 pub fn tame(wasm: &[u8]) -> Result<Vec<u8>, Error> {
     let mut module = Module::new();
-    let mut tamer = Tamer { params: params_of_bodies(wasm)?.into_iter() };
+    let mut tamer = Tamer::new(wasm)?;
     tamer.parse_core_module(&mut module, Parser::new(0), wasm)?;
     Ok(module.finish())
 }
 
-/// The number of parameters of each function with a body.
-fn params_of_bodies(wasm: &[u8]) -> Result<Vec<u32>, Error> {
-    let mut types = Vec::new();
-    let mut params = Vec::new();
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload? {
-            Payload::TypeSection(section) => {
-                for ty in section.into_iter_err_on_gc_types() {
-                    types.push(ty?.params().len() as u32);
-                }
-            }
-            Payload::FunctionSection(section) => {
-                for ty in section {
-                    params.push(types[ty? as usize]);
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(params)
+struct Tamer {
+    /// The number of parameters of each function with a body.
+    params: std::vec::IntoIter<u32>,
+    /// What each tag carries.
+    tags: Vec<Vec<wasmparser::ValType>>,
+    /// How many `unreachable`s there were.
+    unreachable: usize,
 }
 
-struct Tamer {
-    params: std::vec::IntoIter<u32>,
+impl Tamer {
+    fn new(wasm: &[u8]) -> Result<Tamer, Error> {
+        let mut types = Vec::new();
+        let (mut params, mut tags) = (Vec::new(), Vec::new());
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload? {
+                Payload::TypeSection(section) => {
+                    for ty in section.into_iter_err_on_gc_types() {
+                        types.push(ty?.params().to_vec());
+                    }
+                }
+                Payload::FunctionSection(section) => {
+                    for ty in section {
+                        params.push(types[ty? as usize].len() as u32);
+                    }
+                }
+                Payload::TagSection(section) => {
+                    for tag in section {
+                        tags.push(types[tag?.func_type_idx as usize].clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(Tamer { params: params.into_iter(), tags, unreachable: 0 })
+    }
+
+    /// A throw of the next tag, if an `unreachable` is to become one.
+    fn throw(&mut self) -> Result<Option<Vec<Instruction<'static>>>, Error> {
+        self.unreachable += 1;
+        if self.tags.is_empty() || !self.unreachable.is_multiple_of(2) {
+            return Ok(None);
+        }
+        let tag = self.unreachable / 2 % self.tags.len();
+        let mut instructions = Vec::new();
+        for ty in self.tags[tag].clone() {
+            let number = self.unreachable as i32;
+            instructions.push(match self.val_type(ty)? {
+                ValType::I32 => Instruction::I32Const(number),
+                ValType::I64 => Instruction::I64Const(number.into()),
+                ValType::F32 => Instruction::F32Const((number as f32).into()),
+                ValType::F64 => Instruction::F64Const(f64::from(number).into()),
+                ValType::V128 => Instruction::V128Const(number.into()),
+                ValType::Ref(ty) => Instruction::RefNull(ty.heap_type),
+            });
+        }
+        instructions.push(Instruction::Throw(tag as u32));
+        Ok(Some(instructions))
+    }
 }
 
 impl Reencode for Tamer {
@@ -65,6 +102,12 @@ impl Reencode for Tamer {
             if matches!(instruction, Instruction::MemoryAtomicWait32(_) | Instruction::MemoryAtomicWait64(_))
             {
                 instructions.extend([Instruction::Drop, Instruction::I64Const(TIMEOUT)]);
+            }
+            if let Instruction::Unreachable = instruction
+                && let Some(throw) = self.throw()?
+            {
+                instructions.extend(throw);
+                continue;
             }
             let floats = Floats::given_by(&instruction);
             instructions.push(instruction);
