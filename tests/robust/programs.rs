@@ -141,3 +141,20 @@ fn modules_of_wasm_smith_do_the_same_everywhere() {
     });
     tally.finish(cases, 1);
 }
+
+#[test]
+fn a_peer_that_panics_or_lacks_something_is_reported() {
+    let modes = Modes::all();
+    let wasm = wat::parse_str(r#"(module (func (export "f") (result i32) (i32.const 1)))"#).unwrap();
+    let script = ours::script(&modes.fueled[0].1, wasm, &[Extra::Threads], 0, FUEL, 1).unwrap();
+    let peers = [
+        Peer { name: "panics", lacks: &[], run: &|_| panic!("a defect") },
+        Peer { name: "lacks", lacks: &[Extra::Threads], run: &|_| Err("no threads".to_string()) },
+        Peer { name: "refuses", lacks: &[], run: &|_| Err("too large".to_string()) },
+    ];
+    let report = check(&modes, &script, &peers);
+    assert_eq!(report.verdict, Verdict::Same { returned: 1, trapped: 0, thrown: 0 });
+    let took: Vec<Took> = report.peers.into_iter().map(|(_, took)| took).collect();
+    let panicked = Took::Panicked("a defect".to_string());
+    assert_eq!(took, [panicked, Took::Lacks, Took::Refused("too large".to_string())]);
+}
