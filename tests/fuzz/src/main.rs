@@ -65,14 +65,16 @@ impl Engines {
         let options = Options::of(seed);
         let extras = options.extras();
         let report = self.check_text(&generator::program(seed, options), &extras, seed);
-        if !matches!(report.verdict, Verdict::Different(_)) || options.canonical_nans {
+        let (Verdict::Different(difference) | Verdict::PeerAlone(difference)) = &report.verdict else {
+            return report;
+        };
+        if options.canonical_nans {
             return report;
         }
         // Engines may choose the bits of a NaN; only what stays without them counts.
         let text = generator::program(seed, Options { canonical_nans: true, ..options });
         let canonical = self.check_text(&text, &extras, seed);
-        if let (Verdict::Same { .. }, Verdict::Different(difference)) = (&canonical.verdict, &report.verdict)
-        {
+        if let Verdict::Same { .. } = canonical.verdict {
             println!("own {seed}: only with the bits of NaNs: {difference}");
         }
         canonical
