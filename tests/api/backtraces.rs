@@ -133,6 +133,31 @@ fn errors_of_builtins_have_a_place() {
 }
 
 #[test]
+fn a_builtin_behind_copied_operands_has_its_own_place() {
+    let text = r#"
+        (module $m
+            (memory 1)
+            (tag $t (param i32))
+            (func (export "fill") (param i32 i32 i32)
+                (local.get 0) (local.get 1) (local.get 2)
+                (block (param i32 i32 i32) (memory.fill)))
+            (func (export "throw") (param i32 i32 i32)
+                (local.get 0)
+                (block (param i32) (throw $t))))
+    "#;
+    for (mode, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module(&engine, text), &[]).unwrap();
+        for (name, bytes) in [("fill", [0xfc, 0x0b]), ("throw", [0x08, 0])] {
+            let func = instance.get_typed_func::<(i32, i32, i32), ()>(&store, name).unwrap();
+            let error = func.call(&mut store, (0xffff, 0, 2)).unwrap_err();
+            let found = frames(error.backtrace().unwrap());
+            assert_eq!((found.len(), &found[0].3[..]), (1, &bytes[..]), "{mode}, {name}");
+        }
+    }
+}
+
+#[test]
 fn an_error_of_the_host_carries_the_frames_of_its_callers() {
     for (mode, engine) in engines() {
         let mut store = Store::new(&engine, ());

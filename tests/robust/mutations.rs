@@ -1,7 +1,7 @@
 //! Damaged and random bytes: an error or a module that runs, in both kinds of validation, and never a panic.
 
 use crate::differential::generator::Random;
-use crate::differential::ours::kinds;
+use crate::differential::ours::{kinds, to_val};
 use crate::differential::{Kind, arguments};
 use crate::{in_parallel, iterations};
 use crescendo::{
@@ -51,18 +51,6 @@ fn exercise(engine: &Engine, bytes: &[u8], seed: u64) -> bool {
         }
     }
     true
-}
-
-fn to_val(value: &crate::differential::Value) -> Val {
-    use crate::differential::Value;
-    match *value {
-        Value::I32(value) => Val::I32(value),
-        Value::I64(value) => Val::I64(value),
-        Value::F32(bits) => Val::F32(bits),
-        Value::F64(bits) => Val::F64(bits),
-        Value::Func(_) => Val::FuncRef(None),
-        Value::Extern(_) => Val::ExternRef(None),
-    }
 }
 
 /// Damages the bytes a little, near one place.

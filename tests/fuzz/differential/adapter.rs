@@ -5,15 +5,17 @@
 /// - `$engine`: the engine's crate
 /// - `instantiate`: the method of its linker that makes an instance and runs its start function
 /// - `null`: a null reference inside its `Val`s
+/// - `exceptions`: the variant of its `Val` for references to exceptions, if it has one
 /// - `traps`: its enumeration of traps, with the names that only some engines have
 ///
 /// The file that calls it adds what each engine tells in its own way: `kinds` (of value types), `stop` (of an error, with
-/// `stop_of` for a trap) and `frames` (of an error).
+/// `stop_of` for a trap), `frames` (of an error) and `shared` (the contents of a shared memory).
 macro_rules! engine_adapter {
     (
         $engine:ident,
         instantiate: $instantiate:ident,
         null: $null:path,
+        exceptions: [$($exception:ident)?],
         traps: $trap:ident { $($code:ident => $stop:ident),* $(,)? }
     ) => {
         /// Runs the script. An error says why the module cannot be run.
@@ -35,7 +37,7 @@ macro_rules! engine_adapter {
                 Ok(instance) => (Ok(Vec::new()), Some(instance)),
                 Err(error) => (Err(error), None),
             };
-            let start = record(made, &store);
+            let start = record(made, &mut store);
             if let Err(Stop::Other(message)) = start.outcome {
                 return Err(message);
             }
@@ -54,7 +56,7 @@ macro_rules! engine_adapter {
                 let mut results = vec![$engine::Val::I32(0); func.ty(&store).results().len()];
                 refuel(&mut store);
                 let called = func.call(&mut store, &arguments, &mut results);
-                let call = record(called.map(|()| results.iter().map(from_val).collect()), &store);
+                let call = record(called.map(|()| results.iter().map(from_val).collect()), &mut store);
                 let ends = matches!(call.outcome, Err(Stop::OutOfFuel | Stop::StackOverflow));
                 observation.calls.push(call);
                 if ends {
@@ -70,10 +72,10 @@ macro_rules! engine_adapter {
         /// What came of a call, and the fuel that is left in the store.
         fn record(
             called: Result<Vec<$crate::differential::Value>, $engine::Error>,
-            store: &$engine::Store<u64>,
+            store: &mut $engine::Store<u64>,
         ) -> $crate::differential::CallRecord {
             let frames = called.as_ref().err().map_or(Vec::new(), frames);
-            let outcome = called.map_err(|error| stop(&error));
+            let outcome = called.map_err(|error| stop(&error, store));
             $crate::differential::CallRecord { outcome, fuel: store.get_fuel().ok(), frames }
         }
 
@@ -101,7 +103,12 @@ macro_rules! engine_adapter {
                         let nulls = (0..len).map(null).collect();
                         observation.tables.push((name, nulls));
                     }
-                    _ => {}
+                    Some(other) => {
+                        if let Some(contents) = shared(&other) {
+                            observation.memories.push((name, $crate::differential::Contents(contents)));
+                        }
+                    }
+                    None => {}
                 }
             }
         }
@@ -142,8 +149,12 @@ macro_rules! engine_adapter {
                 Value::I64(value) => $engine::Val::I64(value),
                 Value::F32(bits) => $engine::Val::from(f32::from_bits(bits)),
                 Value::F64(bits) => $engine::Val::from(f64::from_bits(bits)),
+                Value::V128(bits) => $engine::Val::V128($engine::V128::from(bits)),
                 Value::Func(_) => $engine::Val::FuncRef($null),
                 Value::Extern(_) => $engine::Val::ExternRef($null),
+                $(Value::Exn(_) => $engine::Val::$exception($null),)?
+                #[allow(unreachable_patterns, reason = "engines without exceptions have no functions to give these to")]
+                Value::Exn(_) => $engine::Val::ExternRef($null),
             }
         }
 
@@ -154,10 +165,13 @@ macro_rules! engine_adapter {
                 $engine::Val::I64(value) => Value::I64(*value),
                 $engine::Val::F32(_) => Value::F32(value.f32().map_or(0, |value| value.to_bits())),
                 $engine::Val::F64(_) => Value::F64(value.f64().map_or(0, |value| value.to_bits())),
+                $engine::Val::V128(value) => Value::V128(value.as_u128()),
                 $engine::Val::FuncRef($null) => Value::Func(true),
                 $engine::Val::FuncRef(_) => Value::Func(false),
                 $engine::Val::ExternRef($null) => Value::Extern(true),
                 $engine::Val::ExternRef(_) => Value::Extern(false),
+                $($engine::Val::$exception(reference) => Value::Exn(reference.is_none()),)?
+                #[allow(unreachable_patterns, reason = "not every engine has more")]
                 _ => Value::Extern(true),
             }
         }

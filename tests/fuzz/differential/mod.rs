@@ -2,17 +2,20 @@
 //!
 //! [`Script`] is a module with the calls to make, [`Observation`] what came of it: results, traps, memories, globals, what the
 //! host was called with. [`ours`] runs a script in the modes of Crescendo, [`peer`] in wasmi; the fuzzing program beside this
-//! adds wasmtime. How an engine runs a script is written once, in [`adapter`]. [`check`] is the whole comparison of one script.
+//! adds wasmtime. How an engine runs a script is written once, in [`adapter`]. [`check()`] is the whole comparison of one script.
 //! Modules come from [`generator`] and [`smith`].
 //!
 //! This folder is compiled into two programs: the robustness tests of the root crate and the fuzzing program.
 
 pub mod adapter;
+pub mod check;
 pub mod generator;
 pub mod ours;
 pub mod peer;
 pub mod smith;
+mod tame;
 
+pub use check::{Peer, Verdict, check};
 use generator::Random;
 use std::fmt;
 
@@ -34,10 +37,14 @@ pub enum Value {
     F32(u32),
     /// The bits of a 64 bit float.
     F64(u64),
+    /// A vector.
+    V128(u128),
     /// A function reference, null or not.
     Func(bool),
     /// An external reference, null or not.
     Extern(bool),
+    /// A reference to an exception, null or not.
+    Exn(bool),
 }
 
 impl PartialEq for Value {
@@ -46,18 +53,23 @@ impl PartialEq for Value {
     }
 }
 
+impl Eq for Value {}
+
 impl Value {
     /// Tag and bits, all NaNs alike.
-    fn key(&self) -> (u8, u64) {
+    fn key(&self) -> (u8, u128) {
         match *self {
-            Value::I32(value) => (0, u64::from(value as u32)),
-            Value::I64(value) => (1, value as u64),
-            Value::F32(bits) if f32::from_bits(bits).is_nan() => (2, u64::MAX),
-            Value::F32(bits) => (2, u64::from(bits)),
-            Value::F64(bits) if f64::from_bits(bits).is_nan() => (3, u64::MAX),
-            Value::F64(bits) => (3, bits),
-            Value::Func(null) => (4, u64::from(null)),
-            Value::Extern(null) => (5, u64::from(null)),
+            Value::I32(value) => (0, u128::from(value as u32)),
+            Value::I64(value) => (1, u128::from(value as u64)),
+            Value::F32(bits) if f32::from_bits(bits).is_nan() => (2, u128::MAX),
+            Value::F32(bits) => (2, u128::from(bits)),
+            Value::F64(bits) if f64::from_bits(bits).is_nan() => (3, u128::MAX),
+            Value::F64(bits) => (3, u128::from(bits)),
+            Value::Func(null) => (4, u128::from(null)),
+            Value::Extern(null) => (5, u128::from(null)),
+            // Modules make their NaNs canonical themselves.
+            Value::V128(bits) => (6, bits),
+            Value::Exn(null) => (7, u128::from(null)),
         }
     }
 }
@@ -70,8 +82,23 @@ pub enum Kind {
     I64,
     F32,
     F64,
+    V128,
     Func,
     Extern,
+    Exn,
+}
+
+/// What a module may use that not every engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it; only a library reports it")]
+pub enum Extra {
+    FunctionReferences,
+    Simd,
+    RelaxedSimd,
+    Exceptions,
+    Threads,
+    WideArithmetic,
+    CustomPageSizes,
 }
 
 /// Why a call did not return.
@@ -87,8 +114,12 @@ pub enum Stop {
     DivisionByZero,
     BadConversion,
     NullReference,
+    UnalignedAtomic,
+    NotShared,
     StackOverflow,
     OutOfFuel,
+    /// An exception that nobody caught, with what it carries.
+    Exception(Vec<Value>),
     /// Anything else, with its message.
     Other(String),
 }
@@ -136,8 +167,8 @@ pub struct Observation {
 pub struct Script {
     /// The binary.
     pub wasm: Vec<u8>,
-    /// Whether engines without typed function references can run it.
-    pub common: bool,
+    /// What it may use; engines that lack one of these may refuse it.
+    pub extras: Vec<Extra>,
     /// Fuel of each call.
     pub fuel: u64,
     /// Exports to call, with arguments.
@@ -153,8 +184,12 @@ pub fn arguments(kinds: &[Kind], random: &mut Random) -> Vec<Value> {
             Kind::I64 => Value::I64(random.interesting() as i64),
             Kind::F32 => Value::F32(random.interesting_f32()),
             Kind::F64 => Value::F64(random.interesting_f64()),
+            Kind::V128 => {
+                Value::V128(u128::from(random.interesting()) | u128::from(random.interesting()) << 64)
+            }
             Kind::Func => Value::Func(true),
             Kind::Extern => Value::Extern(true),
+            Kind::Exn => Value::Exn(true),
         })
         .collect()
 }
@@ -171,7 +206,10 @@ pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[K
     for argument in arguments {
         let (tag, bits) = argument.key();
         mix(tag.into());
-        mix(bits);
+        mix(bits as u64);
+        if tag == 6 {
+            mix((bits >> 64) as u64);
+        }
     }
     results
         .iter()
@@ -182,194 +220,25 @@ pub fn host_call(digest: &mut u64, name: &str, arguments: &[Value], results: &[K
                 Kind::I64 => Value::I64(bits as i64),
                 Kind::F32 => Value::F32(f32::from(bits as i16).to_bits()),
                 Kind::F64 => Value::F64(f64::from(bits as i32).to_bits()),
+                Kind::V128 => Value::V128(u128::from(bits) * 0x1_0000_0001),
                 Kind::Func => Value::Func(true),
                 Kind::Extern => Value::Extern(true),
+                Kind::Exn => Value::Exn(true),
             }
         })
         .collect()
 }
 
 impl Observation {
+    /// Whether its last call ended so.
+    pub fn ended_by(&self, stop: &Stop) -> bool {
+        self.calls.last().unwrap_or(&self.start).outcome.as_ref().err() == Some(stop)
+    }
+
     /// Sorts what was exported by name: engines list exports in different orders.
     pub fn sort(&mut self) {
         self.memories.sort_by(|one, other| one.0.cmp(&other.0));
         self.globals.sort_by(|one, other| one.0.cmp(&other.0));
         self.tables.sort_by(|one, other| one.0.cmp(&other.0));
     }
-}
-
-/// How a comparison ended.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// All agree. How many calls came to their end, and how many trapped.
-    Same {
-        /// Calls with results.
-        returned: usize,
-        /// Calls with a trap.
-        trapped: usize,
-    },
-    /// There was nothing to compare: the reason.
-    Skipped(String),
-    /// Two engines disagree: which, and about what.
-    Different(String),
-    /// Another engine stands alone against all others.
-    PeerAlone(String),
-}
-
-/// Another engine to compare with.
-pub type Peer<'a> = (&'a str, &'a dyn Fn(&Script) -> Result<Observation, String>);
-
-/// Runs the script in all modes of Crescendo and in the peers.
-pub fn check(modes: &ours::Modes, script: &Script, peers: &[Peer<'_>]) -> Verdict {
-    let (first_name, first_mode) = &modes.fueled[0];
-    let mut script = script.clone();
-    let mut first = match ours::run(first_mode, &script) {
-        Ok(first) => first,
-        Err(reason) => return Verdict::Skipped(reason),
-    };
-    let ended_by = |observation: &Observation, stop: Stop| {
-        observation.calls.last().unwrap_or(&observation.start).outcome == Err(stop)
-    };
-    if ended_by(&first, Stop::StackOverflow) {
-        // Frames differ in size between modes and engines, so this call shows nothing.
-        let Some(kept) = first.calls.len().checked_sub(1) else {
-            return Verdict::Skipped("the start function overflows the stack".to_string());
-        };
-        script.calls.truncate(kept);
-        match ours::run(first_mode, &script) {
-            Ok(again) => first = again,
-            Err(reason) => return Verdict::Different(format!("{first_name} runs once: {reason}")),
-        }
-    } else {
-        script.calls.truncate(first.calls.len());
-    }
-    for (name, mode) in &modes.fueled[1..] {
-        match ours::run(mode, &script) {
-            Ok(other) => {
-                if let Some(difference) = difference(&first, &other, true) {
-                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
-                }
-            }
-            Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
-        }
-    }
-    for call in &first.calls {
-        if let Err(Stop::Other(message)) = &call.outcome {
-            return Verdict::Different(format!("{first_name}: {message}"));
-        }
-    }
-    let same = Verdict::Same {
-        returned: first.calls.iter().filter(|call| call.outcome.is_ok()).count(),
-        trapped: first.calls.iter().filter(|call| call.outcome.is_err()).count(),
-    };
-    if ended_by(&first, Stop::OutOfFuel) {
-        // Without fuel, or with another engine's, that call has another end.
-        let Some(kept) = first.calls.len().checked_sub(1) else { return same };
-        script.calls.truncate(kept);
-        match ours::run(first_mode, &script) {
-            Ok(again) => first = again,
-            Err(reason) => return Verdict::Different(format!("{first_name} runs once: {reason}")),
-        }
-    }
-    for (name, mode) in &modes.unfueled {
-        match ours::run(mode, &script) {
-            Ok(other) => {
-                if let Some(difference) = difference(&first, &other, false) {
-                    return Verdict::Different(format!("{first_name} and {name}: {difference}"));
-                }
-            }
-            Err(reason) => return Verdict::Different(format!("only {first_name} runs: {name}: {reason}")),
-        }
-    }
-    script.fuel = PEER_FUEL;
-    let mut differences = Vec::new();
-    let mut agree = Vec::new();
-    for (name, run) in peers {
-        match run(&script) {
-            Ok(other) => {
-                if ended_by(&other, Stop::OutOfFuel) || ended_by(&other, Stop::StackOverflow) {
-                    continue;
-                }
-                match difference(&first, &other, false) {
-                    Some(difference) => differences.push(format!("{name}: {difference}")),
-                    None => agree.push(*name),
-                }
-            }
-            // The peer does not know a proposal, or it has other limits.
-            Err(reason) => {
-                if script.common {
-                    return Verdict::Skipped(format!("{name}: {reason}"));
-                }
-            }
-        }
-    }
-    if !differences.is_empty() {
-        let differences = differences.join("; ");
-        return if agree.is_empty() {
-            Verdict::Different(format!("{first_name} and {differences}"))
-        } else {
-            Verdict::PeerAlone(format!(
-                "{first_name} agrees with {}, not with {differences}",
-                agree.join(", ")
-            ))
-        };
-    }
-    same
-}
-
-/// What two observations disagree about. Fuel and frames count only in `detail`, if both know frames.
-fn difference(one: &Observation, other: &Observation, detail: bool) -> Option<String> {
-    let call = |place: String, one: &CallRecord, other: &CallRecord| {
-        if one.outcome != other.outcome {
-            return Some(format!("{place}: {:?} and {:?}", one.outcome, other.outcome));
-        }
-        if detail && one.fuel != other.fuel {
-            return Some(format!("{place}: fuel {:?} and {:?}", one.fuel, other.fuel));
-        }
-        // Other engines keep only some of the innermost frames, or none, and Cranelift may give a trap to a later operator
-        // that the faulting load was sunk into.
-        let shown = if detail { usize::MAX } else { one.frames.len().min(other.frames.len()).min(20) };
-        let frames = |record: &CallRecord| {
-            let mut frames: Vec<_> = record.frames.iter().take(shown).copied().collect();
-            if let (Some(innermost), false) = (frames.first_mut(), detail) {
-                innermost.1 = None;
-            }
-            frames
-        };
-        if frames(one) != frames(other) {
-            return Some(format!("{place}: frames {:?} and {:?}", one.frames, other.frames));
-        }
-        None
-    };
-    if let Some(difference) = call("start".to_string(), &one.start, &other.start) {
-        return Some(difference);
-    }
-    for (at, (one, other)) in one.calls.iter().zip(&other.calls).enumerate() {
-        if let Some(difference) = call(format!("call {at}"), one, other) {
-            return Some(difference);
-        }
-    }
-    if one.calls.len() != other.calls.len() {
-        return Some(format!("{} and {} calls", one.calls.len(), other.calls.len()));
-    }
-    for ((name, one), (_, other)) in one.memories.iter().zip(&other.memories) {
-        if one != other {
-            let at = one.0.iter().zip(&other.0).position(|(one, other)| one != other);
-            return Some(match at {
-                Some(at) => format!(
-                    "memory {name} at {at}: {:02x?} and {:02x?}",
-                    &one.0[at..one.0.len().min(at + 8)],
-                    &other.0[at..other.0.len().min(at + 8)]
-                ),
-                None => format!("memory {name}: {one:?} and {other:?}"),
-            });
-        }
-    }
-    if one.globals != other.globals {
-        return Some(format!("globals {:?} and {:?}", one.globals, other.globals));
-    }
-    if one.tables != other.tables {
-        return Some("tables".to_string());
-    }
-    (one.host != other.host).then(|| "calls of host functions".to_string())
 }

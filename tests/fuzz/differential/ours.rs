@@ -2,17 +2,21 @@
 
 use super::adapter::engine_adapter;
 use super::generator::Random;
-use super::{Kind, Script, Stop, arguments};
+use super::{Extra, Kind, Script, Stop, arguments};
 use crescendo::{
-    Config, Engine, Error, ErrorKind, ExternType, HeapType, Module, Tiering, TieringMode, ValType, Validation,
+    Config, Engine, Error, ErrorKind, Extern, ExternType, HeapType, Module, Store, ThrownException, Tiering,
+    TieringMode, ValType, Validation,
 };
+
+/// An engine and what its configuration is called.
+pub type Mode = (&'static str, Engine);
 
 /// Engines that must agree.
 pub struct Modes {
     /// With fuel, which must be the same in each.
-    pub fueled: Vec<(&'static str, Engine)>,
+    pub fueled: Vec<Mode>,
     /// Without.
-    pub unfueled: Vec<(&'static str, Engine)>,
+    pub unfueled: Vec<Mode>,
 }
 
 impl Modes {
@@ -20,7 +24,7 @@ impl Modes {
     pub fn all() -> Modes {
         let tiered = |tiering: Tiering, set: &dyn Fn(&mut Config)| {
             let mut config = Config::new();
-            config.tiering(tiering);
+            config.tiering(tiering).wasm_wide_arithmetic(true).wasm_custom_page_sizes(true);
             set(&mut config);
             Engine::new(&config).expect("the configuration is valid")
         };
@@ -75,7 +79,7 @@ impl Modes {
 pub fn script(
     engine: &Engine,
     wasm: Vec<u8>,
-    common: bool,
+    extras: &[Extra],
     seed: u64,
     fuel: u64,
     rounds: usize,
@@ -91,19 +95,22 @@ pub fn script(
             }
         }
     }
-    Ok(Script { wasm, common, fuel, calls })
+    Ok(Script { wasm, extras: extras.to_vec(), fuel, calls })
 }
 
 engine_adapter!(
     crescendo,
     instantiate: instantiate,
     null: None,
+    exceptions: [ExnRef],
     traps: TrapCode {
         UndefinedElement => TableOutOfBounds,
         UninitializedElement => NullElement,
         IndirectCallTypeMismatch => SignatureMismatch,
         NullReference => NullReference,
         NullFunctionReference => NullReference,
+        UnalignedAtomic => UnalignedAtomic,
+        ExpectedSharedMemory => NotShared,
     }
 );
 
@@ -118,13 +125,17 @@ pub fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
             ValType::F64 => Some(Kind::F64),
             ValType::Ref(ty) if !ty.nullable => None,
             ValType::Ref(ty) if ty.heap.matches(HeapType::Func) => Some(Kind::Func),
+            ValType::Ref(ty) if ty.heap.matches(HeapType::Exn) => Some(Kind::Exn),
             ValType::Ref(_) => Some(Kind::Extern),
-            ValType::V128 => None,
+            ValType::V128 => Some(Kind::V128),
         })
         .collect()
 }
 
-fn stop(error: &Error) -> Stop {
+fn stop(error: &Error, _: &mut Store<u64>) -> Stop {
+    if let Some(exception) = error.downcast_ref::<ThrownException>() {
+        return Stop::Exception(exception.fields().iter().map(from_val).collect());
+    }
     if let ErrorKind::Bug(message) = error.kind() {
         return Stop::Other(format!("a defect: {message}"));
     }
@@ -134,4 +145,10 @@ fn stop(error: &Error) -> Stop {
 fn frames(error: &Error) -> Vec<(u32, Option<usize>)> {
     let Some(backtrace) = error.backtrace() else { return Vec::new() };
     backtrace.frames().iter().map(|frame| (frame.func_index(), frame.module_offset())).collect()
+}
+
+fn shared(export: &Extern) -> Option<Vec<u8>> {
+    let Extern::SharedMemory(memory) = export else { return None };
+    // SAFETY: no guest runs.
+    Some(memory.data().iter().map(|byte| unsafe { *byte.get() }).collect())
 }

@@ -1,13 +1,17 @@
 //! wasmi.
 
 use super::adapter::engine_adapter;
-use super::{Kind, Stop};
-use wasmi::{Config, Engine, Error, ValType};
+use super::{Extra, Kind, Stop};
+use wasmi::{Config, Engine, Error, Extern, Store, ValType};
+
+/// What wasmi does not have.
+pub const LACKS: &[Extra] = &[Extra::FunctionReferences, Extra::Exceptions, Extra::Threads];
 
 /// An engine with all its proposals, for any number of scripts.
 pub fn engine() -> Engine {
     let mut config = Config::default();
     config.consume_fuel(true).wasm_multi_memory(true).wasm_memory64(true).wasm_tail_call(true);
+    config.wasm_wide_arithmetic(true).wasm_custom_page_sizes(true).wasm_simd(true).wasm_relaxed_simd(true);
     Engine::new(&config)
 }
 
@@ -15,6 +19,7 @@ engine_adapter!(
     wasmi,
     instantiate: instantiate_and_start,
     null: wasmi::Nullable::Null,
+    exceptions: [],
     traps: TrapCode { IndirectCallToNull => NullElement, BadSignature => SignatureMismatch }
 );
 
@@ -28,16 +33,21 @@ fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
             ValType::F64 => Some(Kind::F64),
             ValType::FuncRef => Some(Kind::Func),
             ValType::ExternRef => Some(Kind::Extern),
-            ValType::V128 => None,
+            ValType::V128 => Some(Kind::V128),
         })
         .collect()
 }
 
-fn stop(error: &Error) -> Stop {
+fn stop(error: &Error, _: &mut Store<u64>) -> Stop {
     error.as_trap_code().map_or_else(|| Stop::Other(error.to_string()), stop_of)
 }
 
 /// wasmi keeps no backtrace.
 fn frames(_: &Error) -> Vec<(u32, Option<usize>)> {
     Vec::new()
+}
+
+/// wasmi has no shared memories.
+fn shared(_: &Extern) -> Option<Vec<u8>> {
+    None
 }

@@ -1,16 +1,21 @@
 //! Runs generated modules in Crescendo, wasmi and wasmtime and reports where they differ.
 //!
-//! `crescendo-fuzz [--generator own|smith|both] --seeds A..B` compares; `--print SEED` writes a program of the own generator, `--print-smith SEED` one of wasm-smith;
-//! `--check FILE` compares one module; `--reduce FILE` makes a text module that differs smaller.
+//! - `crescendo-fuzz [--generator own|smith|both] [--fast] --seeds A..B` compares. Each module runs in all modes of Crescendo
+//!   and in both other engines; `--fast`: in two modes, by turns, and one other engine.
+//! - `--print SEED` writes a program of the own generator, `--print-smith SEED` a module of wasm-smith.
+//! - `--check FILE` compares one module; `--reduce FILE` makes a text module that differs smaller.
 
+mod counts;
 #[path = "../differential/mod.rs"]
 mod differential;
 mod reduce;
 mod second_peer;
 
-use differential::generator::{self, Options};
-use differential::ours::{self, Modes};
-use differential::{FUEL, LITTLE_FUEL, Script, Verdict, check, peer, smith};
+use counts::Counts;
+use differential::check::Report;
+use differential::generator::{self, Options, Random};
+use differential::ours::{self, Mode, Modes};
+use differential::{Extra, FUEL, LITTLE_FUEL, Peer, Script, Verdict, check, peer, smith};
 use std::process::ExitCode;
 
 /// The engines of a run.
@@ -18,103 +23,117 @@ struct Engines {
     modes: Modes,
     wasmi: wasmi::Engine,
     wasmtime: wasmtime::Engine,
+    /// Two modes and one other engine for each module, not all.
+    fast: bool,
 }
 
 impl Engines {
-    fn check(&self, script: &Script) -> Verdict {
+    fn check(&self, script: &Script, seed: u64) -> Report {
         let wasmi = |script: &Script| peer::run(&self.wasmi, script);
         let wasmtime = |script: &Script| second_peer::run(&self.wasmtime, script);
-        check(&self.modes, script, &[("wasmi", &wasmi), ("wasmtime", &wasmtime)])
+        let wasmi = Peer { name: "wasmi", lacks: peer::LACKS, run: &wasmi };
+        let wasmtime = Peer { name: "wasmtime", lacks: &[], run: &wasmtime };
+        if !self.fast {
+            return check(&self.modes, script, &[wasmi, wasmtime]);
+        }
+        let mut random = Random::new(seed ^ 0xfa57);
+        let modes = pair(&self.modes, &mut random);
+        if !random.chance(FOR_WASMTIME) && !wasmi.may_lack(script) {
+            let report = check(&modes, script, std::slice::from_ref(&wasmi));
+            let differs = !matches!(report.verdict, Verdict::Same { .. } | Verdict::Skipped(_));
+            // Whoever is wrong, it is worth the time to know.
+            return if differs { check(&self.modes, script, &[wasmi, wasmtime]) } else { report };
+        }
+        check(&modes, script, &[wasmtime])
     }
 
-    fn check_bytes(&self, wasm: Vec<u8>, common: bool, seed: u64, fuel: u64) -> Verdict {
-        match ours::script(&self.modes.fueled[0].1, wasm, common, seed, fuel, 2) {
-            Ok(script) => self.check(&script),
-            Err(error) => Verdict::Skipped(error.to_string()),
+    fn check_bytes(&self, wasm: Vec<u8>, extras: &[Extra], seed: u64, fuel: u64) -> Report {
+        match ours::script(&self.modes.fueled[0].1, wasm, extras, seed, fuel, 2) {
+            Ok(script) => self.check(&script, seed),
+            Err(error) => Report::of(Verdict::Different(format!("{REFUSES}: {error}"))),
         }
     }
 
-    fn check_text(&self, text: &str, common: bool, seed: u64) -> Verdict {
+    fn check_text(&self, text: &str, extras: &[Extra], seed: u64) -> Report {
         match wat::parse_str(text) {
-            Ok(wasm) => self.check_bytes(wasm, common, seed, FUEL),
-            Err(error) => Verdict::Skipped(error.to_string()),
+            Ok(wasm) => self.check_bytes(wasm, extras, seed, FUEL),
+            Err(error) => Report::of(Verdict::Skipped(error.to_string())),
+        }
+    }
+
+    fn check_own(&self, seed: u64) -> Report {
+        let options = Options::of(seed);
+        let extras = options.extras();
+        let report = self.check_text(&generator::program(seed, options), &extras, seed);
+        let (Verdict::Different(difference) | Verdict::PeerAlone(difference)) = &report.verdict else {
+            return report;
+        };
+        if options.canonical_nans {
+            return report;
+        }
+        // Engines may choose the bits of a NaN; only what stays without them counts.
+        let text = generator::program(seed, Options { canonical_nans: true, ..options });
+        let canonical = self.check_text(&text, &extras, seed);
+        if let Verdict::Same { .. } = canonical.verdict {
+            println!("own {seed}: only with the bits of NaNs: {difference}");
+        }
+        canonical
+    }
+}
+
+/// Two modes, drawn from all pairs of which the first interprets.
+fn pair(modes: &Modes, random: &mut Random) -> Modes {
+    let interpreters: Vec<&Mode> = modes.fueled.iter().filter(|(_, engine)| !engine.compiles()).collect();
+    let first = *random.pick(&interpreters);
+    let others: Vec<&Mode> = modes.fueled.iter().filter(|mode| mode.0 != first.0).collect();
+    let at = random.below(others.len() + modes.unfueled.len());
+    match others.get(at) {
+        Some(&second) => Modes { fueled: vec![first.clone(), second.clone()], unfueled: Vec::new() },
+        None => {
+            let second = modes.unfueled[at - others.len()].clone();
+            Modes { fueled: vec![first.clone()], unfueled: vec![second] }
         }
     }
 }
 
-#[derive(Default)]
-struct Counts {
-    same: usize,
-    returned: usize,
-    trapped: usize,
-    skipped: usize,
-    alone: usize,
-    different: usize,
-}
+/// What is wrong with a module that was generated and is refused.
+const REFUSES: &str = "Crescendo refuses it";
 
-impl Counts {
-    /// Counts a verdict and prints it if it is interesting; gives whether it is a difference.
-    fn add(&mut self, what: &str, seed: u64, verdict: Verdict) -> bool {
-        match verdict {
-            Verdict::Same { returned, trapped } => {
-                self.same += 1;
-                self.returned += returned;
-                self.trapped += trapped;
-            }
-            Verdict::Skipped(reason) => {
-                self.skipped += 1;
-                if self.skipped <= 10 {
-                    println!("{what} {seed}: skipped: {reason}");
-                }
-            }
-            Verdict::PeerAlone(difference) => {
-                self.alone += 1;
-                println!("{what} {seed}: a peer alone: {difference}");
-            }
-            Verdict::Different(difference) => {
-                self.different += 1;
-                println!("{what} {seed}: DIFFERENT: {difference}");
-                return true;
-            }
-        }
-        false
-    }
-}
+/// How many percent of the modules that both other engines can run are for wasmtime, in a fast run: compiling takes its time.
+const FOR_WASMTIME: usize = 25;
 
 fn run_seeds(engines: &Engines, seeds: std::ops::Range<u64>, own: bool, smiths: bool) -> bool {
-    let mut counts = [Counts::default(), Counts::default()];
+    let (mut owns, mut modules) = (Counts::default(), Counts::default());
+    let mut none = 0;
+    let start = std::time::Instant::now();
     for seed in seeds.clone() {
         if own {
-            let options = Options::of(seed);
-            let text = generator::program(seed, options);
-            let mut verdict = engines.check_text(&text, !options.references, seed);
-            if matches!(verdict, Verdict::Different(_)) && !options.canonical_nans {
-                // Engines may choose the bits of a NaN; only what stays without them counts.
-                let text = generator::program(seed, Options { canonical_nans: true, ..options });
-                let canonical = engines.check_text(&text, !options.references, seed);
-                if matches!(canonical, Verdict::Same { .. })
-                    && let Verdict::Different(difference) = &verdict
-                {
-                    println!("own {seed}: only with the bits of NaNs: {difference}");
-                }
-                verdict = canonical;
-            }
-            counts[0].add("own", seed, verdict);
+            owns.add("own", seed, engines.check_own(seed));
         }
-        if smiths && let Some(wasm) = smith::module(seed) {
-            counts[1].add("smith", seed, engines.check_bytes(wasm, true, seed, LITTLE_FUEL));
+        if smiths {
+            match smith::module(seed) {
+                Some((wasm, extras)) => {
+                    let report = engines.check_bytes(wasm, &extras, seed, LITTLE_FUEL);
+                    modules.add("smith", seed, report);
+                }
+                None => none += 1,
+            }
         }
         if (seed + 1).is_multiple_of(1000) {
-            println!("… {}", seed + 1);
+            println!("… {} after {:.0} s", seed + 1, start.elapsed().as_secs_f64());
         }
     }
-    for (what, counts) in ["own", "smith"].iter().zip(&counts) {
-        println!(
-            "{what} {seeds:?}: {} same ({} calls returned, {} trapped), {} skipped, {} peer alone, {} different",
-            counts.same, counts.returned, counts.trapped, counts.skipped, counts.alone, counts.different
-        );
+    println!(
+        "seeds {seeds:?}: {:.1} s; {none} of them make no module of wasm-smith",
+        start.elapsed().as_secs_f64()
+    );
+    if own {
+        owns.print("own");
     }
-    counts.iter().all(|counts| counts.different == 0)
+    if smiths {
+        modules.print("smith");
+    }
+    owns.different + modules.different == 0
 }
 
 fn main() -> ExitCode {
@@ -124,13 +143,18 @@ fn main() -> ExitCode {
         arguments.get(at + 1).map(String::as_str)
     };
     let number = |text: &str| text.parse::<u64>().ok();
-    let engines = Engines { modes: Modes::all(), wasmi: peer::engine(), wasmtime: second_peer::engine() };
+    let engines = Engines {
+        modes: Modes::all(),
+        wasmi: peer::engine(),
+        wasmtime: second_peer::engine(),
+        fast: arguments.iter().any(|argument| argument == "--fast"),
+    };
     if let Some(seed) = value("--print").and_then(number) {
         print!("{}", generator::program(seed, Options::of(seed)));
         return ExitCode::SUCCESS;
     }
     if let Some(seed) = value("--print-smith").and_then(number) {
-        let wasm = smith::module(seed).unwrap_or_default();
+        let (wasm, _) = smith::module(seed).unwrap_or_default();
         print!("{}", wasmprinter::print_bytes(wasm).unwrap_or_default());
         return ExitCode::SUCCESS;
     }
@@ -138,16 +162,20 @@ fn main() -> ExitCode {
     if let Some(file) = value("--check") {
         let verdict = wat::parse_file(file)
             .map_err(|error| error.to_string())
-            .map(|wasm| engines.check_bytes(wasm, false, seed, FUEL));
-        println!("{verdict:?}");
+            .map(|wasm| engines.check_bytes(wasm, peer::LACKS, seed, FUEL));
+        println!("{verdict:#?}");
         return ExitCode::SUCCESS;
     }
     if let Some(file) = value("--reduce") {
         let wasm = wat::parse_file(file).expect("the file is a module");
         let text = wasmprinter::print_bytes(&wasm).expect("the module can be printed");
-        let kind = |text: &str| std::mem::discriminant(&engines.check_text(text, false, seed));
-        let wanted = kind(&text);
-        let differs = |text: &str| kind(text) == wanted;
+        let verdict = |text: &str| engines.check_text(text, peer::LACKS, seed).verdict;
+        let wanted = std::mem::discriminant(&verdict(&text));
+        let differs = |text: &str| {
+            let verdict = verdict(text);
+            let refused = matches!(&verdict, Verdict::Different(why) if why.starts_with(REFUSES));
+            !refused && std::mem::discriminant(&verdict) == wanted
+        };
         print!("{}", reduce::reduce(&text, &differs));
         return ExitCode::SUCCESS;
     }
@@ -156,7 +184,7 @@ fn main() -> ExitCode {
         Some(number(start)?..number(end)?)
     });
     let Some(seeds) = seeds else {
-        eprintln!("usage: crescendo-fuzz [--generator own|smith|both] --seeds A..B");
+        eprintln!("usage: crescendo-fuzz [--generator own|smith|both] [--fast] --seeds A..B");
         return ExitCode::from(2);
     };
     let which = value("--generator").unwrap_or("both");

@@ -379,7 +379,8 @@ impl Handler<'_> {
         let a = self.operand_u32();
         let b = self.operand_u32();
         let context = self.context();
-        self.exit_state(self.ip, self.fp, context, 0);
+        let micro_op = self.micro_op;
+        self.exit_state(self.ip, self.fp, context, micro_op);
         let builtins = self.load(context, VmContext::BUILTINS);
         let offset = self.b.ins().ishl_imm_u(number, 3);
         let place = self.b.ins().iadd(builtins, offset);

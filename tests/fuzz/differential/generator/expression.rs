@@ -1,7 +1,7 @@
 //! Expressions: each leaves one value on the operand stack.
 
 use super::function::Body;
-use super::operators::{Danger, LOADS, NUM_OPS, NumOp};
+use super::operators::{Danger, Immediate, LOADS, NUM_OPS, NumOp};
 use super::{Num, Signature, constant, words};
 
 /// How an address is written: its memory and the constant offset of the access.
@@ -26,6 +26,9 @@ impl Body<'_> {
         if self.nesting < 6 && self.random.chance(3) {
             // A statement while operands wait on the stack.
             self.statement();
+        }
+        if self.shape.options.threads && matches!(ty, Num::I32 | Num::I64) && self.random.chance(8) {
+            return self.atomic(ty, depth);
         }
         match self.random.below(40) {
             0..=5 => self.leaf(ty),
@@ -54,7 +57,7 @@ impl Body<'_> {
     }
 
     fn numeric(&mut self, ty: Num, depth: usize) {
-        let fitting: Vec<&NumOp> = NUM_OPS.iter().filter(|op| op.gives == ty).collect();
+        let fitting: Vec<&NumOp> = self.operators().filter(|op| op.gives == ty).collect();
         let mut op = *self.random.pick(&fitting);
         if op.takes.len() == 1 || op.takes[0] != ty {
             // Operators of two operands of the type more often: they make chains.
@@ -87,7 +90,31 @@ impl Body<'_> {
                 }
             }
         }
-        self.op(format_args!("{}", op.name));
+        self.operator(op);
+    }
+
+    /// The operators that the program may use.
+    fn operators(&self) -> impl Iterator<Item = &'static NumOp> + use<> {
+        let vectors = self.shape.options.vectors;
+        NUM_OPS.iter().filter(move |op| vectors || !op.is_vector())
+    }
+
+    /// Writes an operator whose operands are on the stack.
+    fn operator(&mut self, op: &NumOp) {
+        match op.immediate {
+            Immediate::None => self.op(format_args!("{}", op.name)),
+            Immediate::Lane(lanes) => {
+                let lane = self.random.below(lanes);
+                self.op(format_args!("{} {lane}", op.name));
+            }
+            Immediate::Shuffle => {
+                let lanes: Vec<String> = (0..16).map(|_| self.random.below(32).to_string()).collect();
+                self.op(format_args!("{} {}", op.name, lanes.join(" ")));
+            }
+        }
+        if op.makes_nans && self.shape.options.canonical_nans {
+            self.op(format_args!("call $canonical_{}", &op.name[..5]));
+        }
     }
 
     /// Makes a NaN on the stack the canonical one.
@@ -162,9 +189,8 @@ impl Body<'_> {
     /// A local is read, then written while what was read is still on the stack.
     fn overwritten(&mut self, ty: Num, depth: usize) {
         let Some(name) = self.local(ty, true) else { return self.leaf(ty) };
-        let pairs: Vec<&str> = (NUM_OPS.iter())
+        let pairs: Vec<&NumOp> = (self.operators())
             .filter(|op| op.takes == [ty, ty] && op.gives == ty && op.danger == Danger::No && !op.shows_bits)
-            .map(|op| op.name)
             .collect();
         let (first, second) = (*self.random.pick(&pairs), *self.random.pick(&pairs));
         self.op(format_args!("local.get {name}"));
@@ -181,7 +207,7 @@ impl Body<'_> {
             2 => {
                 self.op(format_args!("local.get {name}"));
                 self.value(ty, depth - 1);
-                self.op(format_args!("{second}"));
+                self.operator(second);
                 self.op(format_args!("local.tee {name}"));
             }
             3 => {
@@ -189,7 +215,7 @@ impl Body<'_> {
                 self.value(ty, depth - 1);
                 self.op(format_args!("local.set {name}"));
                 self.value(ty, depth - 1);
-                self.op(format_args!("{second}"));
+                self.operator(second);
             }
             _ => {
                 let other = self.local(ty, true).unwrap_or_else(|| name.clone());
@@ -199,7 +225,7 @@ impl Body<'_> {
                 self.op(format_args!("local.tee {other}"));
             }
         }
-        self.op(format_args!("{first}"));
+        self.operator(first);
     }
 
     fn select(&mut self, ty: Num, depth: usize) {
@@ -218,7 +244,7 @@ impl Body<'_> {
         if depth == 0 || self.random.chance(25) {
             return self.value(Num::I32, depth);
         }
-        let fitting: Vec<&NumOp> = (NUM_OPS.iter())
+        let fitting: Vec<&NumOp> = (self.operators())
             .filter(|op| op.gives == Num::I32 && (op.takes.len() == 2 || op.name.ends_with("eqz")))
             .filter(|op| op.danger == Danger::No && !op.name.ends_with(".mul"))
             .collect();
@@ -252,7 +278,7 @@ impl Body<'_> {
     fn block_value(&mut self, ty: Num) {
         let mut types = vec![ty];
         for _ in 0..*self.random.pick(&[0, 0, 1, 3]) {
-            types.push(*self.random.pick(&Num::ALL));
+            types.push(*self.random.pick(self.shape.options.types()));
         }
         self.block_of_values(&types);
         self.consume(&types[1..]);

@@ -79,7 +79,7 @@ pub(super) fn write(shape: &Shape, index: usize, random: &mut Random, text: &mut
         body.locals.push(Local { name: format!("$p{at}"), ty: *ty, role: Role::Free });
     }
     let most = *body.random.pick(&[1, 2, 2, 3, 6]);
-    for ty in Num::ALL {
+    for &ty in shape.options.types() {
         for at in 0..body.random.between(usize::from(ty == Num::I32), most) {
             body.locals.push(Local { name: format!("${}_{at}", ty.name()), ty, role: Role::Free });
         }
@@ -118,6 +118,9 @@ pub(super) fn write(shape: &Shape, index: usize, random: &mut Random, text: &mut
         let _ = writeln!(text, "    (local {} {})", local.name, local.ty.name());
     }
     text.push_str("    (local $nan_f32 f32) (local $nan_f64 f64)\n");
+    if shape.options.exceptions {
+        text.push_str("    (local $caught exnref)\n");
+    }
     let _ = writeln!(text, "    block $all{}\n{lines}    end\n  )", words("result", &signature.results));
 }
 

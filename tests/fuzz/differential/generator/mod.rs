@@ -8,12 +8,15 @@
 //! [`Shape`] holds what a whole program has in common; `function` writes functions, `statement` and `expression` their
 //! contents.
 
+mod atomics;
+mod exceptions;
 mod expression;
 mod function;
 mod operators;
 mod random;
 mod statement;
 
+use super::Extra;
 pub use random::Random;
 use std::fmt::Write;
 
@@ -28,10 +31,13 @@ pub enum Num {
     F32,
     /// 64 bit float.
     F64,
+    /// Vector.
+    V128,
 }
 
 impl Num {
-    const ALL: [Num; 4] = [Num::I32, Num::I64, Num::F32, Num::F64];
+    const SCALARS: &[Num] = &[Num::I32, Num::I64, Num::F32, Num::F64];
+    const ALL: &[Num] = &[Num::I32, Num::I64, Num::F32, Num::F64, Num::V128];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +45,7 @@ impl Num {
             Num::I64 => "i64",
             Num::F32 => "f32",
             Num::F64 => "f64",
+            Num::V128 => "v128",
         }
     }
 
@@ -76,13 +83,57 @@ pub struct Options {
     pub canonical_nans: bool,
     /// Whether functions are also called by typed references.
     pub references: bool,
+    /// Whether there are vectors.
+    pub vectors: bool,
+    /// Whether exceptions are thrown and caught.
+    pub exceptions: bool,
+    /// Whether memories are shared and accessed atomically.
+    pub threads: bool,
+    /// Whether memories have pages of one byte.
+    pub small_pages: bool,
+    /// Whether integers of 128 bits are computed with.
+    pub wide: bool,
 }
 
 impl Options {
-    /// The options of a seed. Every fifth program uses references. From seed 100,000 on, every fourth shows the bits of NaNs,
+    /// The options of a seed. Every fifth program uses references, every third vectors, every fourth exceptions, and so on. From seed 100,000 on, every fourth shows the bits of NaNs,
     /// which engines may choose: such programs are for a person to judge.
     pub fn of(seed: u64) -> Options {
-        Options { canonical_nans: seed < 100_000 || !seed.is_multiple_of(4), references: seed % 5 == 1 }
+        Options {
+            canonical_nans: seed < 100_000 || !seed.is_multiple_of(4),
+            references: seed % 5 == 1,
+            vectors: seed % 3 == 2,
+            exceptions: seed % 4 == 3,
+            threads: seed % 7 == 5,
+            small_pages: seed % 7 == 3,
+            wide: seed % 5 == 2,
+        }
+    }
+}
+
+impl Options {
+    /// What the programs may use that not every engine has.
+    pub fn extras(&self) -> Vec<Extra> {
+        let mut extras = Vec::new();
+        for (used, extra) in [
+            (self.references, Extra::FunctionReferences),
+            (self.vectors, Extra::Simd),
+            (self.vectors, Extra::RelaxedSimd),
+            (self.exceptions, Extra::Exceptions),
+            (self.threads, Extra::Threads),
+            (self.small_pages, Extra::CustomPageSizes),
+            (self.wide, Extra::WideArithmetic),
+        ] {
+            if used {
+                extras.push(extra);
+            }
+        }
+        extras
+    }
+
+    /// The types of values.
+    fn types(&self) -> &'static [Num] {
+        if self.vectors { Num::ALL } else { Num::SCALARS }
     }
 }
 
@@ -100,6 +151,8 @@ pub(crate) struct Shape {
     globals: Vec<Num>,
     /// The function in each element of the table.
     table: Vec<Option<usize>>,
+    /// What each tag carries.
+    tags: Vec<Vec<Num>>,
     /// Whether the last function neither calls nor loops, so that it may be called freely.
     leaf: bool,
     /// Whether a function of its own makes NaNs canonical; else it is done in place, with a local that gets hot.
@@ -124,7 +177,7 @@ pub fn program(seed: u64, options: Options) -> String {
 impl Shape {
     fn draw(random: &mut Random, options: Options) -> Shape {
         let types = |random: &mut Random, most: usize| -> Vec<Num> {
-            (0..random.between(0, most)).map(|_| *random.pick(&Num::ALL)).collect()
+            (0..random.between(0, most)).map(|_| *random.pick(options.types())).collect()
         };
         let signatures: Vec<Signature> = (0..random.between(2, 4))
             .map(|_| {
@@ -133,7 +186,7 @@ impl Shape {
                 params.insert(0, Num::I32);
                 let results = match random.below(4) {
                     0 => types(random, 5),
-                    _ => vec![*random.pick(&Num::ALL)],
+                    _ => vec![*random.pick(options.types())],
                 };
                 Signature { params, results }
             })
@@ -148,13 +201,17 @@ impl Shape {
         if random.chance(15) {
             memories.push(random.chance(30));
         }
-        let globals = (0..random.between(2, 6)).map(|_| *random.pick(&Num::ALL)).collect();
+        let globals = (0..random.between(2, 6)).map(|_| *random.pick(options.types())).collect();
         let traps = if random.chance(60) { 0 } else { random.between(2, 20) };
         let table = (0..8)
             .map(|_| (traps == 0 || !random.chance(10)).then(|| random.below(functions.len())))
             .collect();
         let leaf = random.chance(60);
         let canonical_call = random.chance(50);
+        let tags = match options.exceptions {
+            true => (0..random.between(1, 3)).map(|_| types(random, 3)).collect(),
+            false => Vec::new(),
+        };
         Shape {
             options,
             signatures,
@@ -163,6 +220,7 @@ impl Shape {
             memories,
             globals,
             table,
+            tags,
             leaf,
             canonical_call,
             traps,
@@ -176,9 +234,14 @@ impl Shape {
         for (index, signature) in self.imports.iter().enumerate() {
             line(text, format_args!("(import \"host\" \"h{index}\" (func $h{index}{}))", signature.text()));
         }
+        let limits = match self.options {
+            Options { small_pages: true, .. } => "65536 131072 (pagesize 1)",
+            Options { threads: true, .. } => "1 2 shared",
+            _ => "1 2",
+        };
         for (index, memory64) in self.memories.iter().enumerate() {
             let ty = if *memory64 { "i64 " } else { "" };
-            line(text, format_args!("(memory $m{index} (export \"m{index}\") {ty}1 2)"));
+            line(text, format_args!("(memory $m{index} (export \"m{index}\") {ty}{limits})"));
             let mut bytes = String::new();
             for _ in 0..random.between(16, 64) {
                 let _ = write!(bytes, "\\{:02x}", random.bits() as u8);
@@ -186,6 +249,9 @@ impl Shape {
             let ty = if *memory64 { "i64" } else { "i32" };
             let at = random.below(256);
             line(text, format_args!("(data (memory $m{index}) ({ty}.const {at}) \"{bytes}\")"));
+        }
+        for (index, types) in self.tags.iter().enumerate() {
+            line(text, format_args!("(tag $e{index}{})", words("param", types)));
         }
         line(text, format_args!("(global $budget (mut i32) (i32.const 300))"));
         for (index, ty) in self.globals.iter().enumerate() {
@@ -211,6 +277,13 @@ impl Shape {
                 format!("(select (local.get 0) ({ty}.const nan) ({ty}.eq (local.get 0) (local.get 0)))");
             line(text, format_args!("(func $canonical_{ty} (param {ty}) (result {ty}) {pick})"));
         }
+        for ty in ["f32x4", "f64x2"].iter().filter(|_| self.options.vectors) {
+            let nans = if *ty == "f32x4" { "nan nan nan nan" } else { "nan nan" };
+            let pick = format!(
+                "(v128.bitselect (local.get 0) (v128.const {ty} {nans}) ({ty}.eq (local.get 0) (local.get 0)))"
+            );
+            line(text, format_args!("(func $canonical_{ty} (param v128) (result v128) {pick})"));
+        }
         line(text, format_args!("(func $reset (global.set $budget (i32.const 300)))"));
         for index in 0..self.functions.len() {
             line(text, format_args!("(export \"r{index}\" (func $reset))"));
@@ -234,6 +307,17 @@ fn constant(ty: Num, random: &mut Random) -> String {
         Num::I64 => format!("i64.const {}", random.interesting() as i64),
         Num::F32 => float_text("f32", u64::from(random.interesting_f32()), 8, 23),
         Num::F64 => float_text("f64", random.interesting_f64(), 11, 52),
+        Num::V128 => {
+            let lanes: Vec<u64> = (0..2)
+                .map(|_| match random.below(4) {
+                    0 => random.interesting(),
+                    1 => random.interesting_f64(),
+                    2 => u64::from(random.interesting_f32()) << 32 | u64::from(random.interesting_f32()),
+                    _ => random.bits(),
+                })
+                .collect();
+            format!("v128.const i64x2 {} {}", lanes[0], lanes[1])
+        }
     }
 }
 

@@ -20,6 +20,12 @@ impl Body<'_> {
         if self.room <= 0 {
             return;
         }
+        if self.shape.options.exceptions && self.random.chance(12) {
+            return self.exceptional();
+        }
+        if self.shape.options.wide && self.random.chance(4) {
+            return self.wide();
+        }
         let shallow = self.nesting < 7;
         match self.random.below(40) {
             0..=13 => self.assign(),
@@ -36,7 +42,7 @@ impl Body<'_> {
             37 => self.bulk(),
             38 => self.call_host(),
             _ => {
-                let ty = *self.random.pick(&Num::ALL);
+                let ty = *self.random.pick(self.shape.options.types());
                 self.value(ty, 2);
                 self.op(format_args!("drop"));
             }
@@ -67,7 +73,10 @@ impl Body<'_> {
     }
 
     fn assign(&mut self) {
-        let ty = *self.random.pick(&[Num::I32, Num::I32, Num::I64, Num::F64, Num::F32]);
+        let mut ty = *self.random.pick(&[Num::I32, Num::I32, Num::I64, Num::F64, Num::F32]);
+        if self.shape.options.vectors && self.random.chance(30) {
+            ty = Num::V128;
+        }
         let Some(name) = self.local(ty, true) else { return };
         if self.random.chance(10)
             && let Some(other) = self.local(ty, false)
@@ -81,11 +90,27 @@ impl Body<'_> {
     }
 
     fn store(&mut self) {
-        let (name, ty) = *self.random.pick(STORES);
+        let scalars = &STORES[..STORES.len() - 1];
+        let (name, ty) = *self.random.pick(if self.shape.options.vectors { STORES } else { scalars });
+        if self.shape.options.threads && matches!(ty, Num::I32 | Num::I64) && self.random.chance(30) {
+            let address = self.aligned_address(2);
+            self.value(ty, 2);
+            let name = name.replace(".store", ".atomic.store");
+            return self.op(format_args!("{name} $m{} offset={}", address.memory, address.offset));
+        }
         let address = self.address(2);
         self.value(ty, 2);
         self.canonical(ty);
         self.op(format_args!("{name} $m{} offset={}", address.memory, address.offset));
+    }
+
+    /// Integers of 128 bits, of which both halves may go to locals.
+    fn wide(&mut self) {
+        let name = *self.random.pick(&["add128", "sub128", "mul_wide_s", "mul_wide_u"]);
+        let takes = if name.ends_with("128") { 4 } else { 2 };
+        self.values(&[Num::I64; 4][..takes]);
+        self.op(format_args!("i64.{name}"));
+        self.consume(&[Num::I64; 2]);
     }
 
     fn move_address(&mut self) {
@@ -124,7 +149,7 @@ impl Body<'_> {
     fn conditional(&mut self) {
         let name = self.fresh("i");
         let params: Vec<Num> = if self.random.chance(20) {
-            (0..self.random.between(1, 3)).map(|_| *self.random.pick(&Num::ALL)).collect()
+            (0..self.random.between(1, 3)).map(|_| *self.random.pick(self.shape.options.types())).collect()
         } else {
             Vec::new()
         };
@@ -245,7 +270,8 @@ impl Body<'_> {
 
     /// A loop with parameters and results on the operand stack.
     fn loop_with_values(&mut self, count: usize) {
-        let types: Vec<Num> = (0..self.random.between(1, 4)).map(|_| *self.random.pick(&Num::ALL)).collect();
+        let types: Vec<Num> =
+            (0..self.random.between(1, 4)).map(|_| *self.random.pick(self.shape.options.types())).collect();
         let counter = self.counter(Num::I32, count);
         let name = self.fresh("l");
         self.values(&types);
@@ -279,8 +305,11 @@ impl Body<'_> {
     /// A branch table over blocks, or over labels around.
     fn switch(&mut self) {
         let cases = self.random.between(1, 4);
-        let types: Vec<Num> =
-            if self.random.chance(30) { vec![*self.random.pick(&Num::ALL)] } else { Vec::new() };
+        let types: Vec<Num> = if self.random.chance(30) {
+            vec![*self.random.pick(self.shape.options.types())]
+        } else {
+            Vec::new()
+        };
         let names: Vec<String> = (0..=cases).map(|_| self.fresh("s")).collect();
         for name in &names {
             self.open(format_args!("block {name}{}", words("result", &types)));
@@ -315,7 +344,8 @@ impl Body<'_> {
     }
 
     fn several_values(&mut self) {
-        let types: Vec<Num> = (0..self.random.between(2, 5)).map(|_| *self.random.pick(&Num::ALL)).collect();
+        let types: Vec<Num> =
+            (0..self.random.between(2, 5)).map(|_| *self.random.pick(self.shape.options.types())).collect();
         self.block_of_values(&types);
         self.consume(&types);
     }
@@ -358,8 +388,8 @@ impl Body<'_> {
         }
     }
 
-    /// An `i32` that is seldom 0.
-    fn rarely(&mut self) {
+    /// An `i32` that is mostly 0.
+    pub(super) fn rarely(&mut self) {
         self.value(Num::I32, 2);
         self.op(format_args!("i32.const 15"));
         self.op(format_args!("i32.and"));
