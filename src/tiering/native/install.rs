@@ -85,7 +85,7 @@ pub(crate) unsafe fn add_instance(module: &Module, context: *mut VmContext, vari
             Stage::Refused(_) => {
                 module.code().get(variant, *func).map(|bytecode| interpreted(bytecode.uncounted_entry()))
             }
-            Stage::Interpreted | Stage::Queued => None,
+            Stage::Interpreted | Stage::Queued | Stage::Compiling => None,
         };
         if let Some(entries) = entries {
             // SAFETY: the caller's promise.

@@ -13,9 +13,12 @@ use std::time::Duration;
 /// An outer loop is entered instead of an inner one when it has made one iteration for so many of the inner loop.
 const INNER_PER_OUTER: u32 = 16;
 
-/// How hot a function is whose counter of calls has run out, and one with a frame that is in a loop; see [`rank`].
-const CALLED: u32 = 1 << 20;
-const LOOPING: u32 = 2 << 20;
+/// How hot a function is whose counter of calls has run out once, and one with a frame that is in a loop; see [`rank`].
+const CALLED: u64 = 1 << 20;
+const LOOPING: u64 = 2 << 20;
+
+/// How often heat is doubled at most while a function waits for the compiler.
+const MOST_DOUBLINGS: u32 = 12;
 
 /// Bytes of body that compiling a function costs in addition to those that it has.
 const BYTES_A_FUNCTION: u32 = 64;
@@ -25,24 +28,34 @@ const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
 
 /// The counter of a function's calls has run out.
 pub(crate) fn function_hot(module: &Module, variant: Variant, func: DefinedFuncIdx) {
+    let Some(tiering) = module.engine().tiering() else { return };
+    let waited = module.tiering().lock().function(variant, func).times_hot;
     if let Some(bytecode) = module.code().get(variant, func) {
-        bytecode.set_calls_left(NEVER);
+        let again = u64::from(tiering.settings().calls) << waited;
+        let counts_on = tiering.settings().mode == TieringMode::Dynamic && waited < MOST_DOUBLINGS;
+        bytecode.set_calls_left(if counts_on { again.min(NEVER.into()) as u32 } else { NEVER });
     }
-    request_calls(module, variant, func, CALLED);
+    request_calls(module, variant, func);
 }
 
-/// Has a function compiled for its calls, if it is not on its way.
-fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx, heat: u32) {
+/// Has a function compiled for its calls, or sooner than it would be if it waits already.
+fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx) {
     let Some(tiering) = module.engine().tiering() else { return };
     let target = Target { variant, func, at_loop: None };
-    {
+    let heat = {
         let mut state = module.tiering().lock();
         let function = state.function(variant, func);
-        if !matches!(function.stage, Stage::Interpreted) {
-            return;
+        match function.stage {
+            Stage::Interpreted => function.times_hot = 0,
+            // The place that it has in the queue is left behind.
+            Stage::Queued if tiering.settings().mode == TieringMode::Dynamic => {}
+            _ => return,
         }
         function.stage = Stage::Queued;
-    }
+        let heat = CALLED << function.times_hot.min(MOST_DOUBLINGS);
+        function.times_hot += 1;
+        heat
+    };
     let info = module.info();
     if let Some(reason) =
         tiering.settings().refusal(info.func_idx(func).as_u32(), info.body_range(func).len())
@@ -113,7 +126,7 @@ fn ready(module: &Module, variant: Variant, func: DefinedFuncIdx, index: u32) ->
         (code, entry.entries)
     };
     if entries == LOOP_ENTRIES_FOR_CALLS {
-        request_calls(module, variant, func, CALLED);
+        request_calls(module, variant, func);
     }
     Some(code)
 }
@@ -135,11 +148,11 @@ fn choose(bytecode: &Bytecode, hot: u32, iterations: u32) -> u32 {
 
 /// When to compile a hot function: the larger number first. What the module says counts most, then heat by what the compiler's time
 /// costs, which is about the body's size: the largest function of yosys takes three seconds, in which a thousand others
-/// would stay interpreted (a synthesis took 11 to 31 s by heat alone, 5 s so).
-fn rank(module: &Module, func: DefinedFuncIdx, heat: u32) -> u64 {
+/// would stay interpreted (a synthesis took 11 to 31 s by heat alone, 5 s so). Heat doubles with the calls while a function waits.
+fn rank(module: &Module, func: DefinedFuncIdx, heat: u64) -> u64 {
     let bytes = u32::try_from(module.info().body_range(func).len()).unwrap_or(u32::MAX);
-    let worth = heat / bytes.saturating_add(BYTES_A_FUNCTION);
-    u64::from(urgency(module, func)) << 32 | u64::from(worth)
+    let worth = heat / u64::from(bytes.saturating_add(BYTES_A_FUNCTION));
+    u64::from(urgency(module, func)) << 32 | worth.min(u32::MAX.into())
 }
 
 /// Which functions to compile first by the hints of their module: the larger number. Those with a priority
@@ -164,17 +177,22 @@ fn urgency(module: &Module, func: DefinedFuncIdx) -> u32 {
 }
 
 /// Compiles now or later, as the mode says.
-fn start(module: &Module, target: Target, heat: u32) {
+fn start(module: &Module, target: Target, heat: u64) {
     let Some(tiering) = module.engine().tiering() else { return };
     let weak: WeakModule = module.downgrade();
     let work = Box::new(move |scratch: &mut Scratch| {
-        if let Some(module) = weak.upgrade() {
+        if let Some(module) = weak.upgrade()
+            && begin(&module, target)
+        {
             let (result, elapsed) = compile(&module, target, scratch);
             finish(&module, target, result, elapsed);
         }
     });
     let started = match tiering.settings().mode {
-        TieringMode::Dynamic => tiering.queue.push(rank(module, target.func, heat), work).is_ok(),
+        TieringMode::Dynamic => {
+            let bytes = module.info().body_range(target.func).len();
+            tiering.queue_of(bytes).push(rank(module, target.func, heat), work).is_ok()
+        }
         _ => tiering.queue.run(work),
     };
     if !started {
@@ -182,9 +200,23 @@ fn start(module: &Module, target: Target, heat: u32) {
     }
 }
 
+/// Whether a target that has come up in the queue is still to be compiled: it may have had several places.
+fn begin(module: &Module, target: Target) -> bool {
+    if target.at_loop.is_some() {
+        return true;
+    }
+    let mut state = module.tiering().lock();
+    let stage = &mut state.function(target.variant, target.func).stage;
+    let waits = matches!(stage, Stage::Queued);
+    if waits {
+        *stage = Stage::Compiling;
+    }
+    waits
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{CALLED, LOOPING, rank};
+    use super::{CALLED, LOOPING, MOST_DOUBLINGS, rank};
     use crate::{Engine, Module};
     use crescendo_module::DefinedFuncIdx;
 
@@ -205,6 +237,17 @@ mod tests {
             std::cmp::Reverse(rank(&module, func, CALLED))
         });
         order
+    }
+
+    #[test]
+    fn more_calls_make_up_for_a_larger_body() {
+        let large = format!("(func {})", "(drop (i32.const 1)) ".repeat(200));
+        let wasm = wat::parse_str(format!("(module {large} (func))")).unwrap();
+        let module = Module::new(&Engine::default(), wasm).unwrap();
+        let place = |func, heat| rank(&module, DefinedFuncIdx::new(func), heat);
+        assert!(place(0, CALLED) < place(1, CALLED));
+        assert!(place(0, CALLED << 5) > place(1, CALLED));
+        assert!(place(0, CALLED << MOST_DOUBLINGS) > place(0, CALLED << 5));
     }
 
     #[test]

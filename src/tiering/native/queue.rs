@@ -42,6 +42,14 @@ impl PartialEq for Job {
 }
 impl Eq for Job {}
 
+/// How threads compete with others for processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priority {
+    Normal,
+    /// They run where others would not.
+    Low,
+}
+
 /// A queue of an engine.
 #[derive(Clone)]
 pub(super) struct Queue {
@@ -49,6 +57,7 @@ pub(super) struct Queue {
 }
 
 struct Shared {
+    priority: Priority,
     /// How many threads work at once. Asked for with the first job: finding out takes the system 0.1 ms, which a program that
     /// is never hot need not wait for.
     most_workers: LazyLock<usize, Box<dyn FnOnce() -> usize + Send>>,
@@ -67,9 +76,10 @@ struct State {
 
 impl Queue {
     /// An empty queue without threads.
-    pub(super) fn new(most_workers: impl FnOnce() -> usize + Send + 'static) -> Queue {
+    pub(super) fn new(priority: Priority, most_workers: impl FnOnce() -> usize + Send + 'static) -> Queue {
         let most_workers = LazyLock::new(Box::new(most_workers) as Box<dyn FnOnce() -> usize + Send>);
-        Queue { shared: Arc::new(Shared { most_workers, state: Mutex::default(), changed: Condvar::new() }) }
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Queue { shared: Arc::new(Shared { priority, most_workers, state, changed }) }
     }
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
@@ -125,6 +135,9 @@ impl Shared {
     }
 
     fn work(&self) {
+        if self.priority == Priority::Low {
+            crescendo_code::lower_thread_priority();
+        }
         let mut scratch = Scratch::new();
         while let Some(work) = self.next() {
             work(&mut scratch);
@@ -162,7 +175,7 @@ mod tests {
 
     #[test]
     fn hottest_first_then_in_order() {
-        let queue = Queue::new(|| 1);
+        let queue = Queue::new(Priority::Low, || 1);
         let (send, receive) = mpsc::channel();
         let (release, gate) = mpsc::channel::<()>();
         let first = send.clone();
@@ -182,7 +195,7 @@ mod tests {
 
     #[test]
     fn threads_end_when_the_queue_is_closed() {
-        let queue = Queue::new(|| 2);
+        let queue = Queue::new(Priority::Normal, || 2);
         let (send, receive) = mpsc::channel();
         assert!(queue.push(1, Box::new(move |_| send.send(()).unwrap_or(()))).is_ok());
         receive.recv().unwrap();

@@ -30,6 +30,8 @@ pub(super) struct State {
 pub(super) struct Function {
     pub(super) stage: Stage,
     pub(super) loops: Vec<LoopEntry>,
+    /// How often the counter of calls has run out since the function was queued.
+    pub(super) times_hot: u32,
     /// Time that all compilations of the function took.
     pub(super) compile_time: Duration,
 }
@@ -42,6 +44,8 @@ pub(super) enum Stage {
     Interpreted,
     /// It runs in the interpreter and waits for the compiler.
     Queued,
+    /// It runs in the interpreter, and the compiler is at work.
+    Compiling,
     /// Calls of it enter native code.
     Compiled(NativeCode),
     /// It stays in the interpreter, for this reason.

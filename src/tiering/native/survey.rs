@@ -79,6 +79,7 @@ impl fmt::Display for Stage {
         match self {
             Stage::Interpreted => f.write_str("interpreted"),
             Stage::Queued => f.write_str("queued"),
+            Stage::Compiling => f.write_str("being compiled"),
             Stage::Compiled(_) => f.write_str("compiled"),
             Stage::Refused(reason) => write!(f, "refused: {reason}"),
         }

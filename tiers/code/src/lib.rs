@@ -37,8 +37,9 @@ pub use native::{
 };
 pub use reservation::Reservation;
 pub use sys::{
-    StackBounds, ensure_thread_ready, install_trap_handlers, missing_cpu_feature, monotonic_nanoseconds,
-    native_stack_bounds, page_size, scan_native_stack, stack_pointer, synchronize_threads, thread_id,
+    StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority, missing_cpu_feature,
+    monotonic_nanoseconds, native_stack_bounds, page_size, scan_native_stack, stack_pointer,
+    synchronize_threads, thread_id,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

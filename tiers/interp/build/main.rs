@@ -1,6 +1,6 @@
 //! Generates the handlers, proves each, and writes what the crate links.
 //!
-//! Out: `handlers.bin`, the text; `edges.bin`, the tree that finds handlers; `table.rs`, the trap rows and counts. The same
+//! Out: `handlers.bin`, the text; `tree.bin`, the tree that finds handlers; `table.rs`, the trap rows and counts. The same
 //! sources give the same bytes.
 
 #[allow(dead_code, reason = "one instruction set is used at a time")]
@@ -51,9 +51,11 @@ fn main() {
         fs::write(out.join(name), bytes).unwrap_or_else(|error| panic!("cannot write {name}: {error}"));
     };
     write("handlers.bin", &table.text);
-    let edges: Vec<u8> = table.edges.iter().flatten().flat_map(|word| word.to_le_bytes()).collect();
-    write("edges.bin", &edges);
+    write("tree.bin", &table.tree.bytes());
     let mut source = String::new();
+    let nodes = table.tree.keys.len();
+    let _ =
+        writeln!(source, "/// Nodes of the handler tree without the roots.\nconst NODES: usize = {nodes};");
     let _ = writeln!(
         source,
         "/// How many different handlers there are.\npub const HANDLER_COUNT: usize = {};",

@@ -17,6 +17,7 @@ pub fn sequences() -> Vec<Sequence> {
     sequences.extend(loads_at_sums());
     sequences.extend(multiply_adds());
     sequences.extend(dot_products());
+    sequences.extend(dot_products_of_two_loads());
     sequences.extend(rotations());
     sequences
 }
@@ -166,6 +167,34 @@ fn dot_products() -> Vec<Sequence> {
                             sequences.push((Root::Guarded, keys));
                         }
                     }
+                }
+            }
+        }
+    }
+    sequences
+}
+
+/// The step of a dot product as a whole: two loads, their product, and its sum with a vector that is updated.
+fn dot_products_of_two_loads() -> Vec<Sequence> {
+    const SUMS: [(Form, Option<u8>); 5] =
+        [(SLOT, None), (R1, Some(1)), (R2, Some(2)), (SLOT, Some(1)), (R1, None)];
+    let load =
+        |access, from, to| key(MicroOp::Load(Op::V128Load, access), [from, Form::None, Form::None], to);
+    let settled = [SLOT, R1, R2];
+    let accesses = [Access::Zero, Access::Offset];
+    let mut sequences = Vec::new();
+    for (multiply, add) in [(Op::F32x4Mul, Op::F32x4Add), (Op::F64x2Mul, Op::F64x2Add)] {
+        let product = key(MicroOp::Value(multiply), [Form::Inner(0), Form::Inner(1), Form::None], Some(0));
+        for (first, first_access) in
+            settled.into_iter().flat_map(|from| accesses.map(|access| (from, access)))
+        {
+            for (second, second_access) in
+                settled.into_iter().flat_map(|from| accesses.map(|access| (from, access)))
+            {
+                for (other, to) in SUMS {
+                    let loads = [load(first_access, first, None), load(second_access, second, Some(0))];
+                    let sum = key(MicroOp::Value(add), [other, Form::Inner(2), Form::None], to);
+                    sequences.push((Root::Guarded, vec![loads[0], loads[1], product, sum]));
                 }
             }
         }

@@ -549,7 +549,8 @@ pub enum Form {
 pub const MAX_FUSED: usize = 4;
 
 impl Form {
-    const fn number(self) -> u32 {
+    /// The form's number in a packed key.
+    pub const fn number(self) -> u32 {
         match self {
             Form::None => 0,
             Form::Slot => 1,
@@ -560,7 +561,8 @@ impl Form {
         }
     }
 
-    const fn from_number(number: u32) -> Form {
+    /// The form with this number, which is below 16.
+    pub const fn from_number(number: u32) -> Form {
         match number {
             0 => Form::None,
             1 => Form::Slot,
@@ -593,29 +595,16 @@ impl Key {
         Key { op, sources, to_slot: shape.result.is_some(), to_reg: None }
     }
 
-    /// The key in 32 bits, never 0.
-    pub const fn pack(&self) -> u32 {
-        let to_reg = match self.to_reg {
-            None => 0,
-            Some(r) => r as u32 + 1,
-        };
-        (self.op.number() as u32 + 1)
-            | self.sources[0].number() << 14
-            | self.sources[1].number() << 18
-            | self.sources[2].number() << 22
-            | (self.to_slot as u32) << 26
-            | to_reg << 27
-    }
-
-    /// The key that packs to this number; `by_number` finds micro-operators.
-    pub fn unpack(packed: u32, by_number: impl Fn(u16) -> Option<MicroOp>) -> Option<Key> {
-        let op = by_number(((packed & 0x3fff).checked_sub(1)?) as u16)?;
-        let form = |shift: u32| Form::from_number(packed >> shift & 15);
-        let to_reg = match packed >> 27 & 3 {
-            0 => None,
-            r => Some((r - 1) as u8),
-        };
-        Some(Key { op, sources: [form(14), form(18), form(22)], to_slot: packed >> 26 & 1 == 1, to_reg })
+    /// The key in 32 bits.
+    pub const fn pack(&self) -> PackedKey {
+        let [first, second, third] = self.sources;
+        let key = PackedKey::new(self.op.number());
+        let key = key.with_source(0, first).with_source(1, second).with_source(2, third);
+        let key = if self.to_slot { key.to_slot() } else { key };
+        match self.to_reg {
+            None => key,
+            Some(r) => key.to_reg(r),
+        }
     }
 
     /// The key as one word of a listing: `i32.add(s,r0)>s,r1`.
@@ -662,6 +651,66 @@ impl Key {
             _ => return None,
         };
         Some(Key { op: by_name(name)?, sources, to_slot, to_reg })
+    }
+}
+
+/// A key in 32 bits, never 0: from bit 0 the micro-operator's number plus one (14 bits), three forms (4 bits each), whether the result goes
+/// to a slot, the register that it goes to plus one (2 bits).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PackedKey(pub u32);
+
+impl PackedKey {
+    /// Bits of the micro-operator's number plus one.
+    pub const NUMBER_BITS: u32 = 14;
+    const TO_SLOT: u32 = 26;
+    const TO_REG: u32 = 27;
+
+    /// The key of the micro-operator with this number, without sources and result.
+    pub const fn new(number: u16) -> PackedKey {
+        PackedKey(number as u32 + 1)
+    }
+
+    /// With a form for a source that has none.
+    #[must_use]
+    pub const fn with_source(self, index: u32, form: Form) -> PackedKey {
+        PackedKey(self.0 | form.number() << (Self::NUMBER_BITS + 4 * index))
+    }
+
+    /// With a result that goes to a slot.
+    #[must_use]
+    pub const fn to_slot(self) -> PackedKey {
+        PackedKey(self.0 | 1 << Self::TO_SLOT)
+    }
+
+    /// With a result that goes to a register.
+    #[must_use]
+    pub const fn to_reg(self, register: u8) -> PackedKey {
+        PackedKey(self.0 | (register as u32 + 1) << Self::TO_REG)
+    }
+
+    /// The micro-operator's number.
+    pub fn number(self) -> Option<u16> {
+        (self.0 & ((1 << Self::NUMBER_BITS) - 1)).checked_sub(1).map(|number| number as u16)
+    }
+
+    /// Where a source comes from.
+    pub const fn source(self, index: u32) -> Form {
+        Form::from_number(self.0 >> (Self::NUMBER_BITS + 4 * index) & 15)
+    }
+
+    /// Whether the result goes to a slot.
+    pub const fn goes_to_slot(self) -> bool {
+        self.0 >> Self::TO_SLOT & 1 == 1
+    }
+
+    /// The key, whose micro-operator is known.
+    pub fn with_op(self, op: MicroOp) -> Key {
+        Key {
+            op,
+            sources: [self.source(0), self.source(1), self.source(2)],
+            to_slot: self.goes_to_slot(),
+            to_reg: (self.0 >> Self::TO_REG & 3).checked_sub(1).map(|register| register as u8),
+        }
     }
 }
 

@@ -1,53 +1,81 @@
 //! The handlers: their text, the tree that finds them, their trap rows.
 //!
-//! Everything but this file's few functions is made by the build script. The tree is an open-addressing table of edges: from
-//! a node by a packed key to a node, and, if that node is a handler, where in the text it lies. The first nodes are the
-//! [`Root`]s.
+//! Everything but this file's few functions is made by the build script. The tree leads from
+//! a node by a key to a node, and, if that node is a handler, to where in the text it lies. It begins with the [`Root`]s.
 
-use crate::micro::{Key, MicroOp, Root};
+use crate::micro::{Key, MicroOp, PackedKey, Root};
 use crescendo_code::{TextRegion, TrapRow};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
-/// Edges of the tree: node, packed key, target node, place of the target's handler plus one.
-static EDGES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/edges.bin"));
+/// The tree: for each root and number of a micro-operator where its children begin (16 bits), then for each node its key, the place of its
+/// handler plus one, and where its own children begin (32 bits). See `build/table.rs`.
+static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.bin"));
+
+/// Starts that a root has: one for each number, and the end.
+const STARTS: usize = (1 << PackedKey::NUMBER_BITS) + 1;
+
+/// The 32-bit words of the tree: keys, handlers, children.
+fn words() -> &'static [[u8; 4]] {
+    let (_, words) = TREE.split_at(Root::ALL.len() * STARTS * 2);
+    words.as_chunks::<4>().0
+}
+
+/// A node's last key, rotated so that it sorts by the micro-operator's number.
+fn key_of(node: usize) -> u32 {
+    u32::from_le_bytes(words()[node])
+}
+
+fn handler_of(node: usize) -> Option<Handler> {
+    u32::from_le_bytes(words()[NODES + node]).checked_sub(1).map(Handler)
+}
+
+fn children_of(node: usize) -> Range<usize> {
+    let start = |node: usize| u32::from_le_bytes(words()[2 * NODES + node]) as usize;
+    start(node)..start(node + 1)
+}
+
+/// Children of a root whose micro-operators have this number plus one.
+fn children_of_root(root: Root, number: u32) -> Range<usize> {
+    let (starts, _) = TREE.as_chunks::<2>();
+    let at = root as usize * STARTS + number as usize;
+    usize::from(u16::from_le_bytes(starts[at]))..usize::from(u16::from_le_bytes(starts[at + 1]))
+}
 
 /// A node of the handler tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Node(u32);
+pub(crate) enum Node {
+    /// Without micro-operators.
+    Root(Root),
+    /// By its position.
+    Inner(u32),
+}
 
 impl Node {
     /// The node without micro-operators.
     pub(crate) const fn root(root: Root) -> Node {
-        Node(root as u32)
+        Node::Root(root)
     }
 
     /// The node with one more micro-operator and its handler, if it is one.
-    pub(crate) fn child(self, key: u32) -> Option<(Node, Option<Handler>)> {
-        let (edges, _) = EDGES.as_chunks::<16>();
-        let mask = edges.len() - 1;
-        let mut at = edge_hash(self.0, key) as usize & mask;
-        loop {
-            let edge = &edges[at];
-            let word = |i: usize| u32::from_le_bytes([edge[i], edge[i + 1], edge[i + 2], edge[i + 3]]);
-            let found = word(4);
-            if found == 0 {
-                return None;
-            }
-            if found == key && word(0) == self.0 {
-                return Some((Node(word(8)), word(12).checked_sub(1).map(Handler)));
-            }
-            at = (at + 1) & mask;
+    ///
+    /// Cost: a bisection; a root's children are found by their number first, so that it is over their forms alone.
+    pub(crate) fn child(self, key: PackedKey) -> Option<(Node, Option<Handler>)> {
+        let key = key.0.rotate_right(PackedKey::NUMBER_BITS);
+        let mut range = match self {
+            Node::Root(root) => children_of_root(root, key >> (32 - PackedKey::NUMBER_BITS)),
+            Node::Inner(node) => children_of(node as usize),
+        };
+        while range.len() > 1 {
+            let middle = range.start + range.len() / 2;
+            if key_of(middle) <= key { range.start = middle } else { range.end = middle }
         }
+        let node = (!range.is_empty() && key_of(range.start) == key).then_some(range.start)?;
+        Some((Node::Inner(node as u32), handler_of(node)))
     }
-}
-
-/// Where an edge is looked for first; the build script places them by the same function.
-const fn edge_hash(node: u32, key: u32) -> u64 {
-    let mixed = ((node as u64) << 32 | key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed >> 32
 }
 
 /// A handler, by its offset in the text.
@@ -92,22 +120,19 @@ pub(crate) fn listing() -> &'static HashMap<Handler, Vec<Key>> {
     LISTING.get_or_init(|| {
         let by_number: HashMap<u16, MicroOp> =
             MicroOp::all().into_iter().map(|op| (op.number(), op)).collect();
-        let word =
-            |edge: &[u8; 16], i: usize| u32::from_le_bytes([edge[i], edge[i + 1], edge[i + 2], edge[i + 3]]);
-        let edges = || EDGES.as_chunks::<16>().0.iter().filter(move |edge| word(edge, 4) != 0);
-        let parents: HashMap<u32, (u32, u32)> =
-            edges().map(|edge| (word(edge, 8), (word(edge, 0), word(edge, 4)))).collect();
         let mut listing = HashMap::new();
-        for edge in edges() {
-            let Some(offset) = word(edge, 12).checked_sub(1) else { continue };
-            let mut keys = Vec::new();
-            let mut node = word(edge, 8);
-            while let Some(&(parent, key)) = parents.get(&node) {
-                keys.extend(Key::unpack(key, |number| by_number.get(&number).copied()));
-                node = parent;
+        let mut paths: Vec<Vec<Key>> = vec![Vec::new(); NODES];
+        for node in 0..NODES {
+            let key = PackedKey(key_of(node).rotate_left(PackedKey::NUMBER_BITS));
+            let op = key.number().and_then(|number| by_number.get(&number));
+            paths[node].extend(op.map(|op| key.with_op(*op)));
+            if let Some(handler) = handler_of(node) {
+                listing.insert(handler, paths[node].clone());
             }
-            keys.reverse();
-            listing.insert(Handler(offset), keys);
+            let path = std::mem::take(&mut paths[node]);
+            for child in children_of(node) {
+                paths[child].clone_from(&path);
+            }
         }
         listing
     })

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `pages` | mappings of address space |
-//! | `clock` | the moment and the thread, for profilers |
+//! | `clock` | the moment and the thread, for profilers; a thread's priority |
 //! | `code_pages` | executable memory |
 //! | `signals` | the process's trap handlers and those they hide |
 //! | `machine` | the registers in a signal's machine context; the stack pointer |
@@ -27,7 +27,7 @@ mod pages;
 mod signals;
 
 pub use alternate_stack::ensure_thread_ready;
-pub use clock::{monotonic_nanoseconds, thread_id};
+pub use clock::{lower_thread_priority, monotonic_nanoseconds, thread_id};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::{missing_cpu_feature, stack_pointer};

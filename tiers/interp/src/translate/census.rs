@@ -2,7 +2,7 @@
 
 use super::region::Region;
 use super::{Arena, ModuleEnv, Stop, TranslateError, TranslateOptions, attempt};
-use crate::micro::{Key, MAX_FUSED, MicroOp, Root};
+use crate::micro::{Key, MAX_FUSED, MicroOp, PackedKey, Root};
 use crescendo_module::DefinedFuncIdx;
 use std::collections::{HashMap, HashSet};
 
@@ -12,9 +12,9 @@ use std::collections::{HashMap, HashSet};
 /// would then use.
 #[derive(Default)]
 pub struct Census {
-    counts: HashMap<Vec<u32>, f64>,
-    keys: HashMap<u32, Key>,
-    handlers: Option<HashSet<Vec<u32>>>,
+    counts: HashMap<Vec<PackedKey>, f64>,
+    keys: HashMap<PackedKey, Key>,
+    handlers: Option<HashSet<Vec<PackedKey>>>,
 }
 
 /// Loop levels beyond which nothing counts more.
@@ -24,7 +24,7 @@ impl Census {
     /// A census of the sequences that the translator would use if these handlers, in the text of their keys, and one for
     /// each single micro-operator existed.
     pub fn with_handlers<'a>(&self, handlers: impl Iterator<Item = &'a [String]>) -> Census {
-        let by_text: HashMap<String, u32> =
+        let by_text: HashMap<String, PackedKey> =
             self.keys.iter().map(|(packed, key)| (key.text(), *packed)).collect();
         let packed = handlers.filter_map(|keys| keys.iter().map(|key| by_text.get(key).copied()).collect());
         Census { handlers: Some(packed.collect()), ..Census::default() }
@@ -59,8 +59,8 @@ impl Census {
             sequence.clear();
             let mut longest = 1;
             for at in start..count.min(start + MAX_FUSED as u32) {
-                let key = region.key(at, start);
-                let packed = key.pack();
+                let packed = region.key(at, start);
+                let key = packed.with_op(region.insts[at as usize].op);
                 self.keys.insert(packed, key);
                 sequence.push(packed);
                 match &self.handlers {

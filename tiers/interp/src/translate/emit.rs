@@ -4,7 +4,7 @@ use super::function::{Function, Label, UNBOUND};
 use super::region::{Home, Inst, InstId, Source};
 use super::{Step, Stop, TranslateError};
 use crate::bytecode::{Bytecode, Cells, Counter};
-use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp};
+use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp, PackedKey};
 use crate::table::{Handler, Node};
 use crescendo_abi::SLOT_SIZE;
 use crescendo_semantics::Ty;
@@ -71,9 +71,11 @@ impl Function<'_, '_> {
         let most = if self.options.fuse { MAX_FUSED as u32 } else { 1 };
         let mut node = Node::root(self.root);
         let mut found = None;
+        let mut keys = [PackedKey::default(); MAX_FUSED];
         for at in start..count.min(start + most) {
             let key = self.buffers.region.key(at, start);
-            let Some((next, handler)) = node.child(key.pack()) else { break };
+            keys[(at - start) as usize] = key;
+            let Some((next, handler)) = node.child(key) else { break };
             node = next;
             if let Some(handler) = handler {
                 found = Some((handler, at + 1));
@@ -82,9 +84,8 @@ impl Function<'_, '_> {
         match found {
             Some((handler, end)) => {
                 let cell = self.begin_cell(handler);
-                for at in start..end {
-                    let key = self.buffers.region.key(at, start);
-                    self.write_operands(cell, at, &key)?;
+                for (at, key) in (start..end).zip(&keys) {
+                    self.write_operands(cell, at, *key)?;
                 }
                 Ok(end - start)
             }
@@ -99,8 +100,8 @@ impl Function<'_, '_> {
     /// sources in registers.
     fn write_through_slots(&mut self, at: InstId) -> Step {
         let inst = self.buffers.region.insts[at as usize];
-        let key = self.buffers.region.key(at, at);
-        let types = inst.op.shape().sources;
+        let key = self.buffers.region.key(at, at).with_op(inst.op);
+        let types = inst.shape.sources;
         let mut plain = key;
         if inst.result.is_some() {
             plain.to_slot = true;
@@ -128,11 +129,11 @@ impl Function<'_, '_> {
             }
         }
         let result = inst.result.map(|id| *self.buffers.region.value(id));
-        let result_type = inst.op.shape().result;
+        let result_type = inst.shape.result;
         let handler = Node::root(self.root).child(plain.pack()).and_then(|(_, handler)| handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", plain.text())))?;
         let cell = self.begin_cell(handler);
-        self.write_operands(cell, at, &plain)?;
+        self.write_operands(cell, at, plain.pack())?;
         if let (Some(register), Some(value), Some(ty)) = (key.to_reg, result, result_type) {
             let slot = match value.home {
                 Home::Slot(slot) => slot,
@@ -195,31 +196,32 @@ impl Function<'_, '_> {
     }
 
     /// Writes the operands of a micro-operator, in the order of its shape.
-    fn write_operands(&mut self, cell: u32, at: InstId, key: &Key) -> Step {
+    fn write_operands(&mut self, cell: u32, at: InstId, key: PackedKey) -> Step {
         let inst = self.buffers.region.insts[at as usize];
         self.buffers.map.push(cell, inst.offset);
-        let shape = inst.op.shape();
-        for (i, form) in key.sources.iter().enumerate() {
+        let shape = inst.shape;
+        for (i, source) in inst.sources.into_iter().enumerate() {
+            let form = key.source(i as u32);
             match form {
                 Form::None | Form::Reg(_) | Form::Inner(_) => {}
                 Form::Slot => {
-                    let slot = match inst.sources[i] {
+                    let slot = match source {
                         Source::Slot(slot) => slot,
                         source => self.home_of(source, shape.sources[i].unwrap_or(Ty::I64))?,
                     };
                     self.write_slot(slot)?;
                 }
                 Form::Imm | Form::Imm32 => {
-                    let Source::Const(bits) = inst.sources[i] else {
+                    let Source::Const(bits) = source else {
                         return Err(self.impossible("an immediate that is no constant"));
                     };
-                    let wide = *form == Form::Imm && matches!(shape.sources[i], Some(Ty::I64 | Ty::F64));
+                    let wide = form == Form::Imm && matches!(shape.sources[i], Some(Ty::I64 | Ty::F64));
                     if wide { self.write_u64(bits) } else { self.write_u32(bits as u32) }
                 }
             }
         }
         self.write_extras(&inst, shape.extras)?;
-        if key.to_slot {
+        if key.goes_to_slot() {
             let slot = match inst.result.map(|id| self.buffers.region.value(id).home) {
                 Some(Home::Slot(slot)) => slot,
                 Some(Home::Hot(register)) => self.hot_slot(register, shape.result.unwrap_or(Ty::I64)),

@@ -5,10 +5,11 @@
 
 use super::census::Census;
 use super::exceptions::PendingClause;
+use super::hot::Weight;
 use super::region::{Home, Inst, Region, Source, ValueId};
 use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
 use crate::bytecode::{Bytecode, MapWriter, TryRange};
-use crate::micro::{MicroOp, Root};
+use crate::micro::{MicroOp, PackedKey, Root};
 use bumpalo::Bump;
 use crescendo_abi::frame::RECORD_SLOTS;
 use crescendo_module::{DefinedFuncIdx, FuncType, ValType};
@@ -104,7 +105,7 @@ pub(crate) struct Buffers {
     /// Entries with their types and canonical slots.
     stack: Vec<(Entry, Ty, u32)>,
     locals: Vec<Local>,
-    pub(crate) weights: Vec<u64>,
+    pub(crate) weights: Vec<Weight>,
 }
 
 /// The translation of one function.
@@ -557,7 +558,8 @@ impl<'a, 'b> Function<'a, 'b> {
         let region = &mut self.buffers.region;
         let at = region.extras.len() as u32;
         region.extras.extend_from_slice(extras);
-        region.push(Inst { op, sources: padded, result, extras: at, offset: self.offset });
+        let (shape, key, offset) = (op.shape(), PackedKey::new(op.number()), self.offset);
+        region.push(Inst { op, shape, key, sources: padded, result, extras: at, offset });
     }
 
     /// After the cells of a region are written.

@@ -4,7 +4,7 @@
 //! [`Region::assign_accumulators`] decides which values pass from cell to cell in the accumulator. Everything here is flat
 //! vectors that are reused from region to region.
 
-use crate::micro::{Form, Key, MicroOp};
+use crate::micro::{Form, MicroOp, PackedKey, Shape};
 use crescendo_semantics::Ty;
 
 /// Index of a value in its region.
@@ -54,6 +54,9 @@ pub(crate) struct Value {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inst {
     pub(crate) op: MicroOp,
+    pub(crate) shape: Shape,
+    /// The micro-operator's key without forms.
+    pub(crate) key: PackedKey,
     pub(crate) sources: [Source; 3],
     pub(crate) result: Option<ValueId>,
     /// Start of its extras in [`Region::extras`]; as many as the shape says.
@@ -220,8 +223,8 @@ impl Region {
     fn order_sources(&mut self) {
         for at in 0..self.next_inst() {
             if self.insts[at as usize].op.commutes() {
-                let [first, second, _] = self.key(at, at).sources;
-                if second < first {
+                let key = self.key(at, at);
+                if key.source(1) < key.source(0) {
                     self.insts[at as usize].sources.swap(0, 1);
                 }
             }
@@ -232,16 +235,15 @@ impl Region {
     ///
     /// It does not depend on where the handler ends: a result goes to the accumulator even if only the same handler
     /// reads it, which costs a register move and lets handlers be found step by step.
-    pub(crate) fn key(&self, at: InstId, start: InstId) -> Key {
+    pub(crate) fn key(&self, at: InstId, start: InstId) -> PackedKey {
         let inst = &self.insts[at as usize];
-        let shape = inst.op.shape();
-        let mut sources = [Form::None; 3];
-        for (i, form) in sources.iter_mut().enumerate() {
-            *form = match inst.sources[i] {
-                Source::None => Form::None,
+        let mut key = inst.key;
+        for (i, source) in inst.sources.iter().enumerate() {
+            let form = match *source {
+                Source::None => break,
                 Source::Slot(_) => Form::Slot,
                 Source::Hot(r) => Form::Reg(r),
-                Source::Const(c) => match shape.sources[i] {
+                Source::Const(c) => match inst.shape.sources[i] {
                     Some(Ty::I64) if c as i64 == i64::from(c as i32) => Form::Imm32,
                     _ => Form::Imm,
                 },
@@ -258,20 +260,17 @@ impl Region {
                     }
                 }
             };
+            key = key.with_source(i as u32, form);
         }
-        let (mut to_slot, mut to_reg) = (false, None);
-        if let Some(id) = inst.result {
-            let value = self.value(id);
-            match value.home {
-                Home::Hot(r) => to_reg = Some(r),
-                Home::Slot(_) => {
-                    // A result that nobody wants still needs a place.
-                    to_slot = value.need_home || !value.accumulator;
-                    to_reg = value.accumulator.then_some(0);
-                }
-            }
+        let Some(id) = inst.result else { return key };
+        let value = self.value(id);
+        match value.home {
+            Home::Hot(r) => key.to_reg(r),
+            // A result that nobody wants still needs a place.
+            Home::Slot(_) if !value.accumulator => key.to_slot(),
+            Home::Slot(_) if value.need_home => key.to_slot().to_reg(0),
+            Home::Slot(_) => key.to_reg(0),
         }
-        Key { op: inst.op, sources, to_slot, to_reg }
     }
 
     /// The slot that holds, or may hold, a source that is in a register.
