@@ -29,13 +29,18 @@ const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
 /// The counter of a function's calls has run out.
 pub(crate) fn function_hot(module: &Module, variant: Variant, func: DefinedFuncIdx) {
     let Some(tiering) = module.engine().tiering() else { return };
-    let waited = module.tiering().lock().function(variant, func).times_hot;
-    if let Some(bytecode) = module.code().get(variant, func) {
-        let again = u64::from(tiering.settings().calls) << waited;
-        let counts_on = tiering.settings().mode == TieringMode::Dynamic && waited < MOST_DOUBLINGS;
-        bytecode.set_calls_left(if counts_on { again.min(NEVER.into()) as u32 } else { NEVER });
-    }
+    let Some(bytecode) = module.code().get(variant, func) else { return };
+    bytecode.set_calls_left(NEVER);
     request_calls(module, variant, func);
+    if tiering.settings().mode == TieringMode::Dynamic {
+        let mut state = module.tiering().lock();
+        let function = state.function(variant, func);
+        if matches!(function.stage, Stage::Queued) && function.times_hot <= MOST_DOUBLINGS {
+            // The call that asked counts again, and must not ask again.
+            let again = (u64::from(tiering.settings().calls) << (function.times_hot - 1)).max(2);
+            bytecode.set_calls_left(again.min(NEVER.into()) as u32);
+        }
+    }
 }
 
 /// Has a function compiled for its calls, or sooner than it would be if it waits already.

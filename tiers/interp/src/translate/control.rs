@@ -156,7 +156,7 @@ impl<'b> Function<'_, 'b> {
                 }
                 MicroOp::Value(compare) if op == MicroOp::BrUnless => {
                     if let Some(opposite) = opposite(compare) {
-                        self.buffers.region.insts[at as usize].op = MicroOp::Value(opposite);
+                        self.buffers.region.insts[at as usize].set_op(MicroOp::Value(opposite));
                         op = MicroOp::BrIf;
                     }
                     break;

@@ -9,7 +9,7 @@ use super::hot::Weight;
 use super::region::{Home, Inst, Region, Source, ValueId};
 use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
 use crate::bytecode::{Bytecode, MapWriter, TryRange};
-use crate::micro::{MicroOp, PackedKey, Root};
+use crate::micro::{MicroOp, Root};
 use bumpalo::Bump;
 use crescendo_abi::frame::RECORD_SLOTS;
 use crescendo_module::{DefinedFuncIdx, FuncType, ValType};
@@ -558,8 +558,7 @@ impl<'a, 'b> Function<'a, 'b> {
         let region = &mut self.buffers.region;
         let at = region.extras.len() as u32;
         region.extras.extend_from_slice(extras);
-        let (shape, key, offset) = (op.shape(), PackedKey::new(op.number()), self.offset);
-        region.push(Inst { op, shape, key, sources: padded, result, extras: at, offset });
+        region.push(Inst::new(op, padded, result, at, self.offset));
     }
 
     /// After the cells of a region are written.

@@ -53,16 +53,34 @@ pub(crate) struct Value {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Inst {
+    /// What to do, and what follows from it: [`Inst::set_op`] changes the three together.
     pub(crate) op: MicroOp,
     pub(crate) shape: Shape,
-    /// The micro-operator's key without forms.
-    pub(crate) key: PackedKey,
+    /// The key without forms.
+    key: PackedKey,
     pub(crate) sources: [Source; 3],
     pub(crate) result: Option<ValueId>,
     /// Start of its extras in [`Region::extras`]; as many as the shape says.
     pub(crate) extras: u32,
     /// Byte offset of the operator in the module.
     pub(crate) offset: u32,
+}
+
+impl Inst {
+    pub(crate) fn new(
+        op: MicroOp,
+        sources: [Source; 3],
+        result: Option<ValueId>,
+        extras: u32,
+        offset: u32,
+    ) -> Inst {
+        Inst { op, shape: op.shape(), key: PackedKey::new(op.number()), sources, result, extras, offset }
+    }
+
+    /// Does something else with the same operands.
+    pub(crate) fn set_op(&mut self, op: MicroOp) {
+        *self = Inst::new(op, self.sources, self.result, self.extras, self.offset);
+    }
 }
 
 /// The micro-operators since the last label.
