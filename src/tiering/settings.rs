@@ -132,7 +132,8 @@ impl Tiering {
     }
 
     /// How many threads compile at once in [`TieringMode::Dynamic`]. Default: one less than the machine has processors, from
-    /// 1 to 4. They end when there is nothing to do.
+    /// 1 to 4, and one of low priority for functions with bodies over 16 KiB; when the number is given there is none of that kind. They
+    /// end when there is nothing to do.
     #[must_use]
     pub fn workers(mut self, workers: u32) -> Tiering {
         self.workers = Some(workers.max(1));

@@ -28,24 +28,17 @@ const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
 
 /// The counter of a function's calls has run out.
 pub(crate) fn function_hot(module: &Module, variant: Variant, func: DefinedFuncIdx) {
-    let Some(tiering) = module.engine().tiering() else { return };
-    let Some(bytecode) = module.code().get(variant, func) else { return };
-    bytecode.set_calls_left(NEVER);
-    request_calls(module, variant, func);
-    if tiering.settings().mode == TieringMode::Dynamic {
-        let mut state = module.tiering().lock();
-        let function = state.function(variant, func);
-        if matches!(function.stage, Stage::Queued) && function.times_hot <= MOST_DOUBLINGS {
-            // The call that asked counts again, and must not ask again.
-            let again = (u64::from(tiering.settings().calls) << (function.times_hot - 1)).max(2);
-            bytecode.set_calls_left(again.min(NEVER.into()) as u32);
-        }
+    if let Some(bytecode) = module.code().get(variant, func) {
+        bytecode.set_calls_left(NEVER);
     }
+    request_calls(module, variant, func);
 }
 
-/// Has a function compiled for its calls, or sooner than it would be if it waits already.
+/// Has a function compiled for its calls, or sooner than it would be if it waits already. While it waits its calls are counted on.
 fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx) {
     let Some(tiering) = module.engine().tiering() else { return };
+    let settings = tiering.settings();
+    let waiting_counts = settings.mode == TieringMode::Dynamic;
     let target = Target { variant, func, at_loop: None };
     let heat = {
         let mut state = module.tiering().lock();
@@ -53,18 +46,23 @@ fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx) {
         match function.stage {
             Stage::Interpreted => function.times_hot = 0,
             // The place that it has in the queue is left behind.
-            Stage::Queued if tiering.settings().mode == TieringMode::Dynamic => {}
+            Stage::Queued if waiting_counts => {}
             _ => return,
         }
         function.stage = Stage::Queued;
-        let heat = CALLED << function.times_hot.min(MOST_DOUBLINGS);
+        let doublings = function.times_hot;
         function.times_hot += 1;
-        heat
+        if let Some(bytecode) =
+            module.code().get(variant, func).filter(|_| waiting_counts && doublings < MOST_DOUBLINGS)
+        {
+            // A call that asks is counted again, and must not ask again.
+            let again = (u64::from(settings.calls) << doublings).clamp(2, NEVER.into());
+            bytecode.set_calls_left(again as u32);
+        }
+        CALLED << doublings.min(MOST_DOUBLINGS)
     };
     let info = module.info();
-    if let Some(reason) =
-        tiering.settings().refusal(info.func_idx(func).as_u32(), info.body_range(func).len())
-    {
+    if let Some(reason) = settings.refusal(info.func_idx(func).as_u32(), info.body_range(func).len()) {
         return refuse(module, target, reason);
     }
     start(module, target, heat);

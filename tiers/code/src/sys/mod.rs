@@ -3,7 +3,8 @@
 //! | module | owns |
 //! |---|---|
 //! | `pages` | mappings of address space |
-//! | `clock` | the moment and the thread, for profilers; a thread's priority |
+//! | `clock` | the moment and the thread, for profilers |
+//! | `priority` | how threads compete for processors |
 //! | `code_pages` | executable memory |
 //! | `signals` | the process's trap handlers and those they hide |
 //! | `machine` | the registers in a signal's machine context; the stack pointer |
@@ -24,14 +25,16 @@ mod code_pages;
 mod machine;
 mod native_stack;
 mod pages;
+mod priority;
 mod signals;
 
 pub use alternate_stack::ensure_thread_ready;
-pub use clock::{lower_thread_priority, monotonic_nanoseconds, thread_id};
+pub use clock::{monotonic_nanoseconds, thread_id};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::{missing_cpu_feature, stack_pointer};
 pub use native_stack::{StackBounds, native_stack_bounds, scan_native_stack};
 pub use pages::page_size;
 pub(crate) use pages::{Access, Mapping};
+pub use priority::lower_thread_priority;
 pub use signals::install_trap_handlers;
