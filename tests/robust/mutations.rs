@@ -157,7 +157,7 @@ fn random_bytes_never_panic() {
 
 #[test]
 fn kinds_are_those_of_arguments() {
-    assert_eq!(kinds(&[crescendo::ValType::I32, crescendo::ValType::F64]), Some(vec![Kind::I32, Kind::F64]));
+    assert_eq!(kinds([crescendo::ValType::I32, crescendo::ValType::F64]), Some(vec![Kind::I32, Kind::F64]));
 }
 
 /// Bytes that mean something in a body.

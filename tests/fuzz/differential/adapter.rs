@@ -1,6 +1,6 @@
 //! [`engine_adapter`]: how a script is run, written once for engines whose APIs have the same names and other types.
 
-/// Writes `run`, and `to_val`, for an engine. Values come back through `from_val`.
+/// Writes `run`, `kinds` and `to_val` for an engine. Values come back through `from_val`.
 ///
 /// - `$engine`: the engine's crate
 /// - `instantiate`: the method of its linker that makes an instance and runs its start function
@@ -8,8 +8,8 @@
 /// - `exceptions`: the variant of its `Val` for references to exceptions, if it has one
 /// - `traps`: its enumeration of traps, with the names that only some engines have
 ///
-/// The file that calls it adds what each engine tells in its own way: `kinds` (of value types), `stop` (of an error, with
-/// `stop_of` for a trap), `frames` (of an error) and `shared` (the contents of a shared memory).
+/// The file that calls it adds what each engine tells in its own way: `reference_kind` (of a value type that is no number), `stop`
+/// (of an error, with `stop_of` for a trap), `frames` (of an error) and `shared` (the contents of a shared memory).
 macro_rules! engine_adapter {
     (
         $engine:ident,
@@ -139,6 +139,24 @@ macro_rules! engine_adapter {
                     .map_err(|error| error.to_string())?;
             }
             Ok(linker)
+        }
+
+        /// The kinds of the types, if arguments of them can be made.
+        pub fn kinds<T: std::borrow::Borrow<$engine::ValType>>(
+            types: impl IntoIterator<Item = T>,
+        ) -> Option<Vec<$crate::differential::Kind>> {
+            use $crate::differential::Kind;
+            types
+                .into_iter()
+                .map(|ty| match ty.borrow() {
+                    $engine::ValType::I32 => Some(Kind::I32),
+                    $engine::ValType::I64 => Some(Kind::I64),
+                    $engine::ValType::F32 => Some(Kind::F32),
+                    $engine::ValType::F64 => Some(Kind::F64),
+                    $engine::ValType::V128 => Some(Kind::V128),
+                    other => reference_kind(other),
+                })
+                .collect()
         }
 
         /// The value for the engine; references are null.

@@ -114,22 +114,13 @@ engine_adapter!(
     }
 );
 
-/// The kinds of the types, if arguments of them can be made.
-pub fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
-    types
-        .iter()
-        .map(|ty| match ty {
-            ValType::I32 => Some(Kind::I32),
-            ValType::I64 => Some(Kind::I64),
-            ValType::F32 => Some(Kind::F32),
-            ValType::F64 => Some(Kind::F64),
-            ValType::Ref(ty) if !ty.nullable => None,
-            ValType::Ref(ty) if ty.heap.matches(HeapType::Func) => Some(Kind::Func),
-            ValType::Ref(ty) if ty.heap.matches(HeapType::Exn) => Some(Kind::Exn),
-            ValType::Ref(_) => Some(Kind::Extern),
-            ValType::V128 => Some(Kind::V128),
-        })
-        .collect()
+fn reference_kind(ty: &ValType) -> Option<Kind> {
+    match ty {
+        ValType::Ref(ty) if !ty.nullable => None,
+        ValType::Ref(ty) if ty.heap.matches(HeapType::Func) => Some(Kind::Func),
+        ValType::Ref(ty) if ty.heap.matches(HeapType::Exn) => Some(Kind::Exn),
+        _ => Some(Kind::Extern),
+    }
 }
 
 fn stop(error: &Error, _: &mut Store<u64>) -> Stop {

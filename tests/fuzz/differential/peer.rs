@@ -23,19 +23,12 @@ engine_adapter!(
     traps: TrapCode { IndirectCallToNull => NullElement, BadSignature => SignatureMismatch }
 );
 
-fn kinds(types: &[ValType]) -> Option<Vec<Kind>> {
-    types
-        .iter()
-        .map(|ty| match ty {
-            ValType::I32 => Some(Kind::I32),
-            ValType::I64 => Some(Kind::I64),
-            ValType::F32 => Some(Kind::F32),
-            ValType::F64 => Some(Kind::F64),
-            ValType::FuncRef => Some(Kind::Func),
-            ValType::ExternRef => Some(Kind::Extern),
-            ValType::V128 => Some(Kind::V128),
-        })
-        .collect()
+fn reference_kind(ty: &ValType) -> Option<Kind> {
+    match ty {
+        ValType::FuncRef => Some(Kind::Func),
+        ValType::ExternRef => Some(Kind::Extern),
+        _ => None,
+    }
 }
 
 fn stop(error: &Error, _: &mut Store<u64>) -> Stop {

@@ -42,22 +42,13 @@ engine_adapter!(
     }
 );
 
-fn kinds(types: impl Iterator<Item = ValType>) -> Option<Vec<Kind>> {
-    types
-        .map(|ty| match ty {
-            ValType::I32 => Some(Kind::I32),
-            ValType::I64 => Some(Kind::I64),
-            ValType::F32 => Some(Kind::F32),
-            ValType::F64 => Some(Kind::F64),
-            ValType::Ref(ty) => match ty.heap_type().top() {
-                HeapType::Func => Some(Kind::Func),
-                HeapType::Extern => Some(Kind::Extern),
-                HeapType::Exn => Some(Kind::Exn),
-                _ => None,
-            },
-            ValType::V128 => Some(Kind::V128),
-        })
-        .collect()
+fn reference_kind(ty: &ValType) -> Option<Kind> {
+    match ty.as_ref()?.heap_type().top() {
+        HeapType::Func => Some(Kind::Func),
+        HeapType::Extern => Some(Kind::Extern),
+        HeapType::Exn => Some(Kind::Exn),
+        _ => None,
+    }
 }
 
 fn stop(error: &Error, store: &mut Store<u64>) -> Stop {

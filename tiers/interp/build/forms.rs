@@ -25,29 +25,12 @@ fn base() -> Vec<Sequence> {
     let mut sequences = Vec::new();
     for root in Root::ALL {
         for op in MicroOp::all() {
-            if belongs(root, op) {
+            if root.has(op) {
                 base_forms(root, op, &mut sequences);
             }
         }
     }
     sequences
-}
-
-fn belongs(root: Root, op: MicroOp) -> bool {
-    match op {
-        MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
-            root.checked() == matches!(access, Access::Checked32 | Access::Checked64)
-        }
-        // Static cells, the same for all.
-        MicroOp::Halt
-        | MicroOp::ReturnSwitch
-        | MicroOp::Untranslated
-        | MicroOp::UntranslatedCross
-        | MicroOp::HostCall
-        | MicroOp::EnterNative
-        | MicroOp::EnterNativeCross => root == Root::Guarded,
-        _ => true,
-    }
 }
 
 fn base_forms(root: Root, op: MicroOp, sequences: &mut Vec<Sequence>) {
@@ -123,7 +106,7 @@ fn register_forms() -> Vec<Sequence> {
                 // A register does not hold a vector and a float at once.
                 let same = matches!(first, Form::Reg(_)) && first == second;
                 if same && sources[0] == Some(Ty::V128) && matches!(sources[1], Some(Ty::F32 | Ty::F64))
-                    || op.commutes() && second < first
+                    || op.orders_by_form() && second < first
                 {
                     continue;
                 }
@@ -237,7 +220,7 @@ fn vector_forms() -> Vec<Sequence> {
         };
         for first in forms(shape.sources[0]) {
             for second in forms(shape.sources[1]) {
-                if op.commutes() && second < first {
+                if op.orders_by_form() && second < first {
                     continue;
                 }
                 let sources = [first, second, Form::None];

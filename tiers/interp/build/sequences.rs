@@ -1,5 +1,5 @@
-//! Which sequences of micro-operators have a handler by rule, whatever the lists have: those that every program is full of, in all
-//! their forms. Formulas differ from program to program.
+//! Which sequences of micro-operators have a handler by rule, whatever the lists have: those that every program is full of, in
+//! all their forms. Formulas differ from program to program.
 
 use crate::forms::Sequence;
 use crate::micro::{Access, Form, Key, MicroOp, Root};
@@ -22,8 +22,8 @@ pub fn sequences() -> Vec<Sequence> {
     sequences
 }
 
-/// Two steps of `f64` arithmetic of which the second uses the first one's result: single steps made mandelbrot slower than wasmi 2.0
-/// (0.93 of its speed).
+/// Two steps of `f64` arithmetic of which the second uses the first one's result: single steps made mandelbrot slower than
+/// wasmi 2.0 (0.93 of its speed).
 fn float_chains() -> Vec<Sequence> {
     let settled = [SLOT, R1, R2];
     let first_sources = |op| {
@@ -109,32 +109,29 @@ fn key(op: MicroOp, sources: [Form; 3], to: Option<u8>) -> Key {
 fn loads_at_sums() -> Vec<Sequence> {
     let mut sequences = Vec::new();
     for op in Op::ALL.iter().filter(|op| matches!(op.row().kind, Kind::Load { .. })) {
-        for address in [SLOT, R0, R1, R2] {
-            for to in PLACES {
-                let sum = key(MicroOp::Value(Op::I32Add), [address, Form::Imm, Form::None], Some(0));
-                let load = MicroOp::Load(*op, Access::Zero);
-                let load = key(load, [Form::Inner(0), Form::None, Form::None], to);
-                sequences.push((Root::Guarded, vec![sum, load]));
-            }
+        for (address, to) in pairs([SLOT, R0, R1, R2], PLACES) {
+            let sum = key(MicroOp::Value(Op::I32Add), [address, Form::Imm, Form::None], Some(0));
+            let from_sum = [Form::Inner(0), Form::None, Form::None];
+            let load = key(MicroOp::Load(*op, Access::Zero), from_sum, to);
+            sequences.push((Root::Guarded, vec![sum, load]));
         }
     }
     sequences
 }
 
+/// Multiplication and addition of the same lanes.
+const MULTIPLY_ADD: [(Op, Op); 2] = [(Op::F32x4Mul, Op::F32x4Add), (Op::F64x2Mul, Op::F64x2Add)];
+
 /// A product of vectors and its sum with another.
 fn multiply_adds() -> Vec<Sequence> {
     let mut sequences = Vec::new();
-    for (multiply, add) in [(Op::F32x4Mul, Op::F32x4Add), (Op::F64x2Mul, Op::F64x2Add)] {
-        for first in [SLOT, R0, R1, R2] {
-            for second in [SLOT, R0, R1, R2] {
-                for other in [SLOT, R1, R2] {
-                    for sides in [[other, Form::Inner(0)], [Form::Inner(0), other]] {
-                        for to in PLACES {
-                            let product = key(MicroOp::Value(multiply), [first, second, Form::None], Some(0));
-                            let sum = key(MicroOp::Value(add), [sides[0], sides[1], Form::None], to);
-                            sequences.push((Root::Guarded, vec![product, sum]));
-                        }
-                    }
+    for (multiply, add) in MULTIPLY_ADD {
+        for (first, second) in pairs([SLOT, R0, R1, R2], [SLOT, R0, R1, R2]) {
+            let product = key(MicroOp::Value(multiply), [first, second, Form::None], Some(0));
+            for (other, to) in pairs([SLOT, R1, R2], PLACES) {
+                for sides in [[other, Form::Inner(0)], [Form::Inner(0), other]] {
+                    let sum = key(MicroOp::Value(add), [sides[0], sides[1], Form::None], to);
+                    sequences.push((Root::Guarded, vec![product, sum]));
                 }
             }
         }
@@ -142,31 +139,29 @@ fn multiply_adds() -> Vec<Sequence> {
     sequences
 }
 
+/// A vector's load.
+fn load(access: Access, from: Form, to: Option<u8>) -> Key {
+    key(MicroOp::Load(Op::V128Load, access), [from, Form::None, Form::None], to)
+}
+
 /// The step of a dot product: a load, perhaps from a sum, times a vector, added to another.
 fn dot_products() -> Vec<Sequence> {
     let mut sequences = Vec::new();
-    for (multiply, add) in [(Op::F32x4Mul, Op::F32x4Add), (Op::F64x2Mul, Op::F64x2Add)] {
-        for address in [SLOT, R0, R1, R2] {
-            let load = |access, from| {
-                key(MicroOp::Load(Op::V128Load, access), [from, Form::None, Form::None], Some(0))
-            };
-            let sum = key(MicroOp::Value(Op::I32Add), [address, Form::Imm, Form::None], Some(0));
-            for loaded in [
-                vec![load(Access::Zero, address)],
-                vec![load(Access::Offset, address)],
-                vec![sum, load(Access::Zero, Form::Inner(0))],
-            ] {
-                for factor in [SLOT, R1, R2] {
-                    for other in [SLOT, R1, R2] {
-                        for to in PLACES {
-                            let at = loaded.len() as u8;
-                            let (vector, product) = (Form::Inner(at - 1), Form::Inner(at));
-                            let mut keys = loaded.clone();
-                            keys.push(key(MicroOp::Value(multiply), [factor, vector, Form::None], Some(0)));
-                            keys.push(key(MicroOp::Value(add), [other, product, Form::None], to));
-                            sequences.push((Root::Guarded, keys));
-                        }
-                    }
+    for address in [SLOT, R0, R1, R2] {
+        let sum = key(MicroOp::Value(Op::I32Add), [address, Form::Imm, Form::None], Some(0));
+        for loaded in [
+            vec![load(Access::Zero, address, Some(0))],
+            vec![load(Access::Offset, address, Some(0))],
+            vec![sum, load(Access::Zero, Form::Inner(0), Some(0))],
+        ] {
+            let at = loaded.len() as u8;
+            for (multiply, add) in MULTIPLY_ADD {
+                for (factor, (other, to)) in pairs([SLOT, R1, R2], pairs([SLOT, R1, R2], PLACES)) {
+                    let mut keys = loaded.clone();
+                    let vector = [factor, Form::Inner(at - 1), Form::None];
+                    keys.push(key(MicroOp::Value(multiply), vector, Some(0)));
+                    keys.push(key(MicroOp::Value(add), [other, Form::Inner(at), Form::None], to));
+                    sequences.push((Root::Guarded, keys));
                 }
             }
         }
@@ -178,28 +173,26 @@ fn dot_products() -> Vec<Sequence> {
 fn dot_products_of_two_loads() -> Vec<Sequence> {
     const SUMS: [(Form, Option<u8>); 5] =
         [(SLOT, None), (R1, Some(1)), (R2, Some(2)), (SLOT, Some(1)), (R1, None)];
-    let load =
-        |access, from, to| key(MicroOp::Load(Op::V128Load, access), [from, Form::None, Form::None], to);
-    let settled = [SLOT, R1, R2];
-    let accesses = [Access::Zero, Access::Offset];
+    let places = pairs([SLOT, R1, R2], [Access::Zero, Access::Offset]);
     let mut sequences = Vec::new();
-    for (multiply, add) in [(Op::F32x4Mul, Op::F32x4Add), (Op::F64x2Mul, Op::F64x2Add)] {
+    for (multiply, add) in MULTIPLY_ADD {
         let product = key(MicroOp::Value(multiply), [Form::Inner(0), Form::Inner(1), Form::None], Some(0));
-        for (first, first_access) in
-            settled.into_iter().flat_map(|from| accesses.map(|access| (from, access)))
-        {
-            for (second, second_access) in
-                settled.into_iter().flat_map(|from| accesses.map(|access| (from, access)))
-            {
-                for (other, to) in SUMS {
-                    let loads = [load(first_access, first, None), load(second_access, second, Some(0))];
-                    let sum = key(MicroOp::Value(add), [other, Form::Inner(2), Form::None], to);
-                    sequences.push((Root::Guarded, vec![loads[0], loads[1], product, sum]));
-                }
-            }
+        for ((first, second), (other, to)) in pairs(pairs(places.clone(), places.clone()), SUMS) {
+            let loads = [load(first.1, first.0, None), load(second.1, second.0, Some(0))];
+            let sum = key(MicroOp::Value(add), [other, Form::Inner(2), Form::None], to);
+            sequences.push((Root::Guarded, vec![loads[0], loads[1], product, sum]));
         }
     }
     sequences
+}
+
+/// Each of the first with each of the others.
+fn pairs<A: Copy, B: Copy>(
+    first: impl IntoIterator<Item = A>,
+    second: impl IntoIterator<Item = B>,
+) -> Vec<(A, B)> {
+    let second: Vec<B> = second.into_iter().collect();
+    first.into_iter().flat_map(|a| second.iter().map(move |b| (a, *b)).collect::<Vec<_>>()).collect()
 }
 
 /// Lanes turned round by two shifts: of one the result is in a slot, of the other in the accumulator.
@@ -209,13 +202,11 @@ fn rotations() -> Vec<Sequence> {
         [(Op::I16x8Shl, Op::I16x8ShrU), (Op::I32x4Shl, Op::I32x4ShrU), (Op::I64x2Shl, Op::I64x2ShrU)]
     {
         for [first, second] in [[left, right], [right, left]] {
-            for vector in [SLOT, R0, R1, R2] {
-                for to in PLACES {
-                    let shift = |op, to| key(MicroOp::Value(op), [vector, Form::Imm, Form::None], to);
-                    let both = [Form::Inner(0), Form::Inner(1), Form::None];
-                    let or = key(MicroOp::Value(Op::V128Or), both, to);
-                    sequences.push((Root::Guarded, vec![shift(first, None), shift(second, Some(0)), or]));
-                }
+            for (vector, to) in pairs([SLOT, R0, R1, R2], PLACES) {
+                let shift = |op, to| key(MicroOp::Value(op), [vector, Form::Imm, Form::None], to);
+                let both = [Form::Inner(0), Form::Inner(1), Form::None];
+                let or = key(MicroOp::Value(Op::V128Or), both, to);
+                sequences.push((Root::Guarded, vec![shift(first, None), shift(second, Some(0)), or]));
             }
         }
     }

@@ -186,8 +186,9 @@ fn parse(list: &str) -> Vec<Sequence> {
     sequences
 }
 
-/// The tree of sequences. Children of a node lie side by side, by the numbers of their micro-operators and then by the rest of their
-/// keys, so that what is looked for is in few lines of the cache; those of a root are found by the micro-operator's number.
+/// The tree of sequences. Children of a node lie side by side, by the numbers of their micro-operators and then by the rest of
+/// their keys, so that what is looked for is in few lines of the cache; those of a root are found by the micro-operator's
+/// number.
 pub struct Tree {
     /// For each root and number the position of the first child with it or a larger one, and one behind the last.
     pub starts: Vec<u16>,

@@ -2,8 +2,9 @@
 //! with a vector operator among them, `> superinstructions-vector.txt`.
 //!
 //! Counts the micro-operator sequences of the given modules, up to a length, and prints as many as asked for: first the
-//! single micro-operators with operands in registers (two fifths at most), then the sequences that save the most dispatches. The choice is made
-//! twice: of four times as many candidates by how often they occur, then by how often the translator would use them.
+//! single micro-operators with operands in registers (of vectors two fifths at most), then the sequences that save the most
+//! dispatches. The choice is made twice: of four times as many candidates by how often they occur, then by how often the
+//! translator would use them.
 //!
 //! What only one module has says little of others: the module in which a sequence weighs most counts for a fifth.
 
@@ -51,7 +52,10 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     singles.retain(|(keys, weight)| uses_registers(&keys[0]) && *weight > RARE);
     sort(&mut singles);
     sort(&mut longer);
-    singles.truncate(handlers * 2 / 5);
+    if of_vectors {
+        // Most scalar ones have a handler by rule, so that their number hardly matters; those of vectors are too many.
+        singles.truncate(handlers * 2 / 5);
+    }
     longer.retain(|(keys, _)| keys.len() <= length);
     longer.truncate(handlers * 4);
     let candidates: Vec<Vec<String>> = longer.into_iter().map(|(keys, _)| keys).collect();

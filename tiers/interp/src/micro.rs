@@ -279,48 +279,10 @@ impl MicroOp {
         }
     }
 
-    /// Whether the first two operands may change places. The translator then orders them by their forms, so that there are fewer
-    /// forms. Scalar operators are put in order by what their operands are, before forms are known; floats are not, since
-    /// which NaN comes out depends on the order.
-    pub const fn commutes(self) -> bool {
-        use crescendo_semantics::Op as O;
-        let MicroOp::Value(op) = self else { return false };
-        matches!(
-            op,
-            O::V128And
-                | O::V128Or
-                | O::V128Xor
-                | O::I8x16Add
-                | O::I16x8Add
-                | O::I16x8Mul
-                | O::I32x4Add
-                | O::I32x4Mul
-                | O::I64x2Add
-                | O::I64x2Mul
-                | O::I32x4DotI16x8S
-                | O::I8x16AvgrU
-                | O::I16x8AvgrU
-                | O::I8x16Eq
-                | O::I16x8Eq
-                | O::I32x4Eq
-                | O::I64x2Eq
-                | O::I8x16MinU
-                | O::I8x16MaxU
-                | O::I8x16MinS
-                | O::I8x16MaxS
-                | O::I16x8MinU
-                | O::I16x8MaxU
-                | O::I16x8MinS
-                | O::I16x8MaxS
-                | O::I32x4MinU
-                | O::I32x4MaxU
-                | O::I32x4MinS
-                | O::I32x4MaxS
-                | O::I8x16AddSatU
-                | O::I8x16AddSatS
-                | O::I16x8AddSatU
-                | O::I16x8AddSatS
-        )
+    /// Whether the translator orders the two operands, which are vectors, by their forms, so that there are fewer. Scalars are
+    /// put in order by what they are, before forms are known.
+    pub const fn orders_by_form(self) -> bool {
+        matches!(self, MicroOp::Value(op) if op.commutes() && matches!(op.row().params[0], Ty::V128))
     }
 
     /// The micro-operator's number, below 2^14.
@@ -654,8 +616,8 @@ impl Key {
     }
 }
 
-/// A key in 32 bits, never 0: from bit 0 the micro-operator's number plus one (14 bits), three forms (4 bits each), whether the result goes
-/// to a slot, the register that it goes to plus one (2 bits).
+/// A key in 32 bits, never 0: from bit 0 the micro-operator's number plus one (14 bits), three forms (4 bits each), whether the
+/// result goes to a slot, the register that it goes to plus one (2 bits).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PackedKey(pub u32);
 
@@ -735,6 +697,24 @@ impl Root {
     /// Whether slots take 32 bits.
     pub const fn wide(self) -> bool {
         matches!(self, Root::GuardedWide | Root::CheckedWide)
+    }
+
+    /// Whether the root has handlers of this micro-operator.
+    pub const fn has(self, op: MicroOp) -> bool {
+        match op {
+            MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
+                self.checked() == matches!(access, Access::Checked32 | Access::Checked64)
+            }
+            // Static cells, the same for all.
+            MicroOp::Halt
+            | MicroOp::ReturnSwitch
+            | MicroOp::Untranslated
+            | MicroOp::UntranslatedCross
+            | MicroOp::HostCall
+            | MicroOp::EnterNative
+            | MicroOp::EnterNativeCross => matches!(self, Root::Guarded),
+            _ => true,
+        }
     }
 
     /// Whether everything that may trap is checked.

@@ -1,7 +1,7 @@
 //! The handlers: their text, the tree that finds them, their trap rows.
 //!
-//! Everything but this file's few functions is made by the build script. The tree leads from
-//! a node by a key to a node, and, if that node is a handler, to where in the text it lies. It begins with the [`Root`]s.
+//! Everything but this file's few functions is made by the build script. The tree leads from a node by a key to a node, and, if
+//! that node is a handler, to where in the text it lies. It begins with the [`Root`]s.
 
 use crate::micro::{Key, MicroOp, PackedKey, Root};
 use crescendo_code::{TextRegion, TrapRow};
@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
-/// The tree: for each root and number of a micro-operator where its children begin (16 bits), then for each node its key, the place of its
-/// handler plus one, and where its own children begin (32 bits). See `build/table.rs`.
+/// The tree: for each root and number of a micro-operator where its children begin (16 bits), then for each node its key, the
+/// place of its handler plus one, and where its own children begin (32 bits). See `build/table.rs`.
 static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.bin"));
 
 /// Starts that a root has: one for each number, and the end.
@@ -55,11 +55,6 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// The node without micro-operators.
-    pub(crate) const fn root(root: Root) -> Node {
-        Node::Root(root)
-    }
-
     /// The node with one more micro-operator and its handler, if it is one.
     ///
     /// Cost: a bisection; a root's children are found by their number first, so that it is over their forms alone.
@@ -85,7 +80,7 @@ pub(crate) struct Handler(u32);
 impl Handler {
     /// The only handler of a micro-operator with every operand in slots.
     pub(crate) fn single(root: Root, op: MicroOp) -> Option<Handler> {
-        Node::root(root).child(Key::all_slots(op).pack())?.1
+        Node::Root(root).child(Key::all_slots(op).pack())?.1
     }
 
     /// The handler's address, as cells hold it.
@@ -166,24 +161,7 @@ mod tests {
     fn every_micro_operator_of_a_root_has_a_handler_with_slots() {
         for root in Root::ALL {
             for op in MicroOp::all() {
-                let fits = match op {
-                    MicroOp::Load(_, access) | MicroOp::Store(_, access) | MicroOp::Atomic(_, access) => {
-                        root.checked()
-                            == matches!(
-                                access,
-                                crate::micro::Access::Checked32 | crate::micro::Access::Checked64
-                            )
-                    }
-                    MicroOp::Halt
-                    | MicroOp::ReturnSwitch
-                    | MicroOp::Untranslated
-                    | MicroOp::UntranslatedCross
-                    | MicroOp::HostCall
-                    | MicroOp::EnterNative
-                    | MicroOp::EnterNativeCross => root == Root::Guarded,
-                    _ => true,
-                };
-                assert_eq!(Handler::single(root, op).is_some(), fits, "{root:?} {}", op.name());
+                assert_eq!(Handler::single(root, op).is_some(), root.has(op), "{root:?} {}", op.name());
             }
         }
     }

@@ -268,6 +268,34 @@ impl Op {
     pub const fn from_u16(number: u16) -> Option<Op> {
         if (number as usize) < Self::ALL.len() { Some(Self::ALL[number as usize]) } else { None }
     }
+
+    /// Whether the two operands of an operator on integers or bits may change places. Never for floats: which NaN comes out of
+    /// arithmetic depends on the order.
+    #[expect(clippy::match_like_matches_macro, reason = "a family of operators a line")]
+    pub const fn commutes(self) -> bool {
+        use Op as O;
+        match self {
+            O::I32Add | O::I32Mul | O::I32And | O::I32Or | O::I32Xor | O::I32Eq | O::I32Ne => true,
+            O::I64Add | O::I64Mul | O::I64And | O::I64Or | O::I64Xor | O::I64Eq | O::I64Ne => true,
+            O::V128And | O::V128Or | O::V128Xor => true,
+            O::I8x16Eq | O::I16x8Eq | O::I32x4Eq | O::I64x2Eq => true,
+            O::I8x16Ne | O::I16x8Ne | O::I32x4Ne | O::I64x2Ne => true,
+            O::I8x16Add | O::I16x8Add | O::I32x4Add | O::I64x2Add => true,
+            O::I8x16AddSatS | O::I8x16AddSatU | O::I16x8AddSatS | O::I16x8AddSatU => true,
+            O::I16x8Mul | O::I32x4Mul | O::I64x2Mul => true,
+            O::I8x16MinS | O::I8x16MinU | O::I8x16MaxS | O::I8x16MaxU => true,
+            O::I16x8MinS | O::I16x8MinU | O::I16x8MaxS | O::I16x8MaxU => true,
+            O::I32x4MinS | O::I32x4MinU | O::I32x4MaxS | O::I32x4MaxU => true,
+            O::I8x16AvgrU | O::I16x8AvgrU | O::I16x8Q15MulrSatS | O::I32x4DotI16x8S => true,
+            O::I16x8ExtMulLowI8x16S | O::I16x8ExtMulHighI8x16S => true,
+            O::I16x8ExtMulLowI8x16U | O::I16x8ExtMulHighI8x16U => true,
+            O::I32x4ExtMulLowI16x8S | O::I32x4ExtMulHighI16x8S => true,
+            O::I32x4ExtMulLowI16x8U | O::I32x4ExtMulHighI16x8U => true,
+            O::I64x2ExtMulLowI32x4S | O::I64x2ExtMulHighI32x4S => true,
+            O::I64x2ExtMulLowI32x4U | O::I64x2ExtMulHighI32x4U => true,
+            _ => false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +318,15 @@ mod tests {
         // `select` has a typed form of the same name.
         names.dedup();
         assert_eq!(names.len(), Op::ALL.len() - 1);
+    }
+
+    #[test]
+    fn what_commutes_has_two_operands_of_one_type() {
+        for op in Op::ALL.iter().filter(|op| op.commutes()) {
+            let row = op.row();
+            assert!(matches!(row.params, [one, other] if one == other), "{}", row.name);
+            assert!(!row.name.starts_with('f'), "{}", row.name);
+        }
     }
 
     #[test]

@@ -96,8 +96,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The options of a seed. Every fifth program uses references, every third vectors, every fourth exceptions, and so on. From seed 100,000 on, every fourth shows the bits of NaNs,
-    /// which engines may choose: such programs are for a person to judge.
+    /// The options of a seed. Every fifth program uses references, every third vectors, every fourth exceptions, and so on. From
+    /// seed 100,000 on, every fourth shows the bits of NaNs, which engines may choose: such programs are for a person to judge.
     pub fn of(seed: u64) -> Options {
         Options {
             canonical_nans: seed < 100_000 || !seed.is_multiple_of(4),
@@ -109,9 +109,7 @@ impl Options {
             wide: seed % 5 == 2,
         }
     }
-}
 
-impl Options {
     /// What the programs may use that not every engine has.
     pub fn extras(&self) -> Vec<Extra> {
         let mut extras = Vec::new();

@@ -367,23 +367,11 @@ fn rank(source: &Source) -> u8 {
 fn canonical(op: Op, sources: &mut [Source; 3]) -> Op {
     let (first, second) = (rank(&sources[0]), rank(&sources[1]));
     match op {
-        Op::I32Add
-        | Op::I32Mul
-        | Op::I32And
-        | Op::I32Or
-        | Op::I32Xor
-        | Op::I32Eq
-        | Op::I32Ne
-        | Op::I64Add
-        | Op::I64Mul
-        | Op::I64And
-        | Op::I64Or
-        | Op::I64Xor
-        | Op::I64Eq
-        | Op::I64Ne
-            if first > second =>
-        {
-            sources.swap(0, 1);
+        // Vectors are put in order when their forms are known: `Region::order_sources`.
+        _ if op.commutes() && op.row().result != Some(Ty::V128) => {
+            if first > second {
+                sources.swap(0, 1);
+            }
             op
         }
         Op::I32Sub => match sources[1] {

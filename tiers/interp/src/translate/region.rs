@@ -237,10 +237,10 @@ impl Region {
         }
     }
 
-    /// Puts the operands of micro-operators for which their order does not matter in the order of their forms.
+    /// Puts the operands of vector operators for which their order does not matter in the order of their forms.
     fn order_sources(&mut self) {
         for at in 0..self.next_inst() {
-            if self.insts[at as usize].op.commutes() {
+            if self.insts[at as usize].op.orders_by_form() {
                 let key = self.key(at, at);
                 if key.source(1) < key.source(0) {
                     self.insts[at as usize].sources.swap(0, 1);
