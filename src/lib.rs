@@ -97,9 +97,9 @@ pub use shared_memory::SharedMemory;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut, UpdateDeadline};
 pub use table::Table;
 pub use tag::Tag;
+pub use tiering::{Baseline, FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};
 #[cfg(feature = "cranelift")]
 pub use tiering::{CompiledForm, ProfilingStrategy};
-pub use tiering::{FunctionReport, LoopReport, Tiering, TieringMode, TieringReport};
 pub use trap::{FrameInfo, Trap, WasmBacktrace};
 pub use typed::{IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet, WasmTy};
 pub use values::{Ref, V128, Val};

@@ -2,7 +2,7 @@
 //!
 //! | type | what |
 //! |---|---|
-//! | [`Tiering`], [`TieringMode`] | the settings: every threshold is in `settings.rs` |
+//! | [`Tiering`], [`TieringMode`], [`Baseline`] | the settings: every threshold is in `settings.rs` |
 //! | [`TieringReport`] | what has become of a module's functions |
 //! | `EngineTiering` | an engine's compiler, thunks, queue and code budget |
 //! | `ModuleTiering` | a module's compiled functions, and the instances that run them |
@@ -19,7 +19,7 @@ mod without;
 #[cfg(feature = "cranelift")]
 pub use native::{CompiledForm, ProfilingStrategy};
 pub use report::{FunctionReport, LoopReport, TieringReport};
-pub use settings::{Tiering, TieringMode};
+pub use settings::{Baseline, Tiering, TieringMode};
 
 #[cfg(feature = "cranelift")]
 use native as tier;

@@ -23,7 +23,8 @@ pub struct FunctionReport {
     pub name: Option<String>,
     /// Bytes of its body.
     pub wasm_bytes: usize,
-    /// `interpreted`, `queued`, `compiled`, or `refused: ` and the reason.
+    /// `interpreted`, `queued`, `being compiled`, `baseline` (compiled without optimisation), `compiled`, or `refused: ` and the
+    /// reason.
     pub state: String,
     /// How many calls and iterations were counted in the interpreter, before the counters stopped.
     pub heat: u64,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 ///
 /// With the next one chosen by the time that whole processes took, geometric mean of the four programs of `tests/programs` and
 /// eight kernels of some milliseconds, in ms, on two cores: calls, iterations 100, 1,000: 23.4; 500, 2,000: 24.0;
-/// 500, 10,000: 21.2; 2,000, 2,000: 23.2; 2,000, 10,000: 21.2; 5,000, 50,000: 22.2. In between all is within the noise. Later, with
-/// the order of compiling that follows the calls: 1,000: 22.0; 500: 21.5; 300: 21.4; 150: 21.6; a synthesis by yosys took 4.69,
-/// 4.65 and 4.67 s with the first three.
+/// 500, 10,000: 21.2; 2,000, 2,000: 23.2; 2,000, 10,000: 21.2; 5,000, 50,000: 22.2. In between all is within the noise. Later,
+/// with the order of compiling that follows the calls: 1,000: 22.0; 500: 21.5; 300: 21.4; 150: 21.6; a synthesis by yosys took
+/// 4.69, 4.65 and 4.67 s with the first three.
 const DEFAULT_CALLS: u32 = 500;
 /// Iterations of a loop, in all instances together, after which native code takes its frame over.
 const DEFAULT_ITERATIONS: u32 = 10_000;
@@ -21,6 +21,14 @@ const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
 const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;
 /// Bytes of native code that the modules of an engine may have.
 const DEFAULT_CODE_BUDGET: usize = 256 << 20;
+
+/// Functions that wait for the compiler, from which number on those that come up get baseline code.
+///
+/// Chosen on two cores, as above, without baseline code, from one on, from four on, and always: 18.5, 18.0, 17.5 and 17.6 ms, of
+/// which quickjs 450, 434, 433 and 435; the synthesis 4.55, 4.45, 4.54 and 4.44 s. Baseline code is 0.85 times as fast where
+/// that was looked at most closely (`mutual`), so that an idle compiler makes none.
+#[cfg(feature = "cranelift")]
+pub(crate) const BUSY: usize = 1;
 
 /// Which tier runs what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,6 +44,20 @@ pub enum TieringMode {
     /// As `Dynamic`, but the guest waits for the compiler at the moment when a counter has run out: the same run always does the
     /// same. For tests.
     Synchronous,
+}
+
+/// Whether functions get *baseline* code first: code that Cranelift has not optimised, which takes two thirds of the time to make.
+/// See [`Tiering::baseline`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Baseline {
+    /// All code is optimised.
+    Never,
+    /// When other functions wait for the compiler.
+    #[default]
+    WhenBusy,
+    /// All functions. Loops at which native code takes frames over have optimised code always.
+    Always,
 }
 
 /// How guests move from the interpreter to native code; see [`crate::Config::tiering`].
@@ -58,6 +80,7 @@ pub struct Tiering {
     pub(crate) max_compile_millis: u32,
     pub(crate) code_budget: usize,
     pub(crate) workers: Option<u32>,
+    pub(crate) baseline: Baseline,
     pub(crate) mask: Option<Mask>,
 }
 
@@ -82,6 +105,7 @@ impl Tiering {
             max_compile_millis: DEFAULT_MAX_COMPILE_MILLIS,
             code_budget: DEFAULT_CODE_BUDGET,
             workers: None,
+            baseline: Baseline::default(),
             mask: None,
         }
     }
@@ -132,11 +156,21 @@ impl Tiering {
     }
 
     /// How many threads compile at once in [`TieringMode::Dynamic`]. Default: one less than the machine has processors, from
-    /// 1 to 4, and one of low priority for functions with bodies over 16 KiB; when the number is given there is none of that kind. They
-    /// end when there is nothing to do.
+    /// 1 to 4, and one of low priority for functions with bodies over 16 KiB and for those that have baseline code; when the number
+    /// is given there is none of that kind. They end when there is nothing to do.
     #[must_use]
     pub fn workers(mut self, workers: u32) -> Tiering {
         self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// When functions get baseline code first. Default [`Baseline::WhenBusy`].
+    ///
+    /// In [`TieringMode::Dynamic`] optimised code takes the place of baseline code when the compiler has nothing better to do. In the
+    /// other modes code is made once: with [`Baseline::Always`] it stays as it is, else it is optimised.
+    #[must_use]
+    pub fn baseline(mut self, baseline: Baseline) -> Tiering {
+        self.baseline = baseline;
         self
     }
 
@@ -193,6 +227,7 @@ impl fmt::Debug for Tiering {
             .field("max_compile_millis", &self.max_compile_millis)
             .field("code_budget", &self.code_budget)
             .field("workers", &self.workers)
+            .field("baseline", &self.baseline)
             .field("masked", &self.mask.is_some())
             .finish()
     }

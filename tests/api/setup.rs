@@ -1,6 +1,6 @@
 //! Engines in every mode and modules from text, for the tests beside this file.
 
-use crescendo::{Config, Engine, Instance, Linker, Module, Store, Tiering, TieringMode};
+use crescendo::{Baseline, Config, Engine, Instance, Linker, Module, Store, Tiering, TieringMode};
 
 /// Engines of all modes that behaviour must not depend on, with a name for messages.
 pub fn engines() -> Vec<(&'static str, Engine)> {
@@ -30,7 +30,15 @@ pub fn modes() -> Vec<(&'static str, Config)> {
             tiered(Tiering::new(TieringMode::Eager)).signals_based_traps(false).clone(),
         ),
         ("dynamic, at once", tiered(at_once(TieringMode::Dynamic))),
+        (
+            "dynamic, at once, baseline first",
+            tiered(at_once(TieringMode::Dynamic).baseline(Baseline::Always)),
+        ),
         ("synchronous, at once", tiered(at_once(TieringMode::Synchronous))),
+        (
+            "synchronous, at once, baseline",
+            tiered(at_once(TieringMode::Synchronous).baseline(Baseline::Always)),
+        ),
         ("synchronous, even functions", tiered(half)),
         ("synchronous, odd functions", tiered(other_half)),
     ]

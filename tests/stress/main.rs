@@ -13,7 +13,7 @@
 //! What lies in the quarantine counts as memory that has not come back: the default of 256 MiB is over the limit. Generated
 //! code is not instrumented; that freed memory is overwritten makes its uses show.
 
-use crescendo::{Config, Engine, Error, Instance, Module, Store, Tiering, TieringMode, TrapCode};
+use crescendo::{Baseline, Config, Engine, Error, Instance, Module, Store, Tiering, TieringMode, TrapCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -213,7 +213,8 @@ fn nothing_is_lost_and_nothing_leaks() {
         let dynamic = || Tiering::new(TieringMode::Dynamic).workers(2);
         [
             dynamic().calls(5).iterations(50),
-            dynamic().calls(1).iterations(1).code_budget(2_000),
+            dynamic().calls(1).iterations(1).code_budget(2_000).baseline(Baseline::Always),
+            dynamic().calls(5).iterations(50).baseline(Baseline::Always),
             dynamic().calls(50).iterations(500).mask(|func| func % 3 != 1),
             Tiering::new(TieringMode::Synchronous).calls(3).iterations(10).code_budget(3_000),
             Tiering::new(TieringMode::Eager),

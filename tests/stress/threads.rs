@@ -4,7 +4,9 @@
 //! neither get lost nor come twice nor overtake each other. Runs for two seconds, or as long as `CRESCENDO_STRESS_SECONDS`
 //! says; a lost wakeup is a trap after ten seconds of waiting.
 
-use crescendo::{Config, Engine, Instance, MemoryType, Module, SharedMemory, Store, Tiering, TieringMode};
+use crescendo::{
+    Baseline, Config, Engine, Instance, MemoryType, Module, SharedMemory, Store, Tiering, TieringMode,
+};
 use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::Instant;
@@ -188,6 +190,8 @@ fn config(random: &mut Random) -> Config {
     };
     let skipped = random.below(12) as u32;
     let tiering = Tiering::new(mode).calls(calls).iterations(iterations).mask(move |func| func != skipped);
+    let baseline = [Baseline::Never, Baseline::WhenBusy, Baseline::Always][random.below(3) as usize];
+    let tiering = tiering.baseline(baseline);
     let mut config = Config::new();
     config.tiering(tiering).fusion(random.below(4) != 0).signals_based_traps(random.below(4) != 0);
     config

@@ -1,13 +1,15 @@
 //! Compiling one function: validated body in, executable code out.
 
+use super::engine::EngineTiering;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
+use crate::tiering::settings::{BUSY, Baseline};
 use crescendo_code::{
     NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
 };
 use crescendo_interp::Variant;
-use crescendo_jit::{Compiled, Entry, Request, Scratch};
+use crescendo_jit::{Compiled, Entry, OptLevel, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,15 +48,27 @@ pub(super) struct Target {
     pub(super) at_loop: Option<u32>,
 }
 
+/// How the code of a target is optimised that it gets first, while so many functions wait.
+pub(super) fn first_level(tiering: &EngineTiering, target: Target, waiting: usize) -> OptLevel {
+    let baseline = match tiering.settings().baseline {
+        Baseline::Never => false,
+        Baseline::WhenBusy => waiting >= BUSY,
+        Baseline::Always => true,
+    };
+    // A frame that native code has taken over never moves on to other code.
+    if baseline && target.at_loop.is_none() { OptLevel::None } else { OptLevel::Speed }
+}
+
 /// Compiles a function and puts it where it can run, thunks for what it calls included; with the time that it took.
 pub(super) fn compile(
     module: &Module,
     target: Target,
+    opt_level: OptLevel,
     scratch: &mut Scratch,
 ) -> (Result<NativeCode, Failure>, Duration) {
     let started = Instant::now();
     // A defect of the compiler costs the function its native code, not the guest its life.
-    let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, scratch)));
+    let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, opt_level, scratch)));
     let result = result.unwrap_or_else(|_| {
         *scratch = Scratch::new();
         Err(Error::msg("the compiler panicked").into())
@@ -64,6 +78,7 @@ pub(super) fn compile(
         target: "crescendo::tiering",
         func = module.info().func_idx(target.func).as_u32(),
         at_loop = target.at_loop,
+        ?opt_level,
         bytes = result.as_ref().map_or(0, NativeCode::len),
         error = result.as_ref().err().map(tracing::field::display),
         ?elapsed,
@@ -72,7 +87,12 @@ pub(super) fn compile(
     (result, elapsed)
 }
 
-fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result<NativeCode, Failure> {
+fn try_compile(
+    module: &Module,
+    target: Target,
+    opt_level: OptLevel,
+    scratch: &mut Scratch,
+) -> Result<NativeCode, Failure> {
     let Some(tiering) = module.engine().tiering() else {
         return Err(Error::msg("the engine only interprets").into());
     };
@@ -90,6 +110,7 @@ fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result
         }
     };
     let request = Request {
+        opt_level,
         info: module.info(),
         bytes: module.bytes(),
         offsets: module.offsets(),
@@ -102,19 +123,20 @@ fn try_compile(module: &Module, target: Target, scratch: &mut Scratch) -> Result
     let code = install(module, target.func, &compiled)?;
     let profiler = module.engine().config().profiler;
     if profiler != ProfilingStrategy::None {
-        profiling::note(profiler, &name(module, target), &code, &compiled.code);
+        profiling::note(profiler, &name(module, target, opt_level), &code, &compiled.code);
     }
     tiering.add_code(module, target, code.len());
     Ok(code)
 }
 
 /// A function's name for profilers.
-fn name(module: &Module, target: Target) -> String {
+fn name(module: &Module, target: Target, opt_level: OptLevel) -> String {
     let index = module.info().func_idx(target.func).as_u32();
     let name = module.func_name(index).map_or_else(|| format!("func[{index}]"), str::to_string);
-    match target.at_loop {
-        Some(at_loop) => format!("wasm::{name} (loop {at_loop})"),
-        None => format!("wasm::{name}"),
+    match (target.at_loop, opt_level) {
+        (Some(at_loop), _) => format!("wasm::{name} (loop {at_loop})"),
+        (None, OptLevel::None) => format!("wasm::{name} (baseline)"),
+        (None, OptLevel::Speed) => format!("wasm::{name}"),
     }
 }
 

@@ -31,6 +31,7 @@ impl Module {
         })?;
         let options = compiler_options(config, Support::default());
         let request = Request {
+            opt_level: crescendo_jit::OptLevel::Speed,
             info: self.info(),
             bytes: self.bytes(),
             offsets: self.offsets(),

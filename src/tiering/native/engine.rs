@@ -8,6 +8,7 @@ use crate::Config;
 use crate::error::{Error, Result};
 use crate::module::{Module, WeakModule};
 use crate::tiering::settings::{Tiering, TieringMode};
+use crescendo_code::NativeCode;
 use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
 use std::collections::VecDeque;
@@ -30,8 +31,8 @@ pub(crate) struct EngineTiering {
     retired: Retired,
 }
 
-/// Bytes of the largest body that is compiled in turn. Larger ones, which take 40 ms and more, have a thread of low priority of their
-/// own: where the guest and the compiler have a processor each it runs when the others wait. In a synthesis by yosys three such
+/// Bytes of the largest body that is compiled in turn. Larger ones, which take 40 ms and more, have a thread of low priority of
+/// their own: where the guest and the compiler have a processor each it runs when the others wait. In a synthesis by yosys three such
 /// functions took 2 s of the compiler's first 2.2 s, in which nothing else was compiled: with this thread, and with a rank that
 /// follows the calls of functions that wait, it takes 4.92 s instead of 5.32 s (thresholds of 300 calls; medians of 5).
 const LARGE: usize = 16 << 10;
@@ -82,10 +83,12 @@ impl EngineTiering {
 
     /// Where a function with a body of so many bytes waits.
     pub(super) fn queue_of(&self, bytes: usize) -> &Queue {
-        match &self.background {
-            Some(background) if bytes > LARGE => background,
-            _ => &self.queue,
-        }
+        if bytes > LARGE { self.background() } else { &self.queue }
+    }
+
+    /// Where functions wait that nothing else should wait for.
+    pub(super) fn background(&self) -> &Queue {
+        self.background.as_ref().unwrap_or(&self.queue)
     }
 
     pub(crate) fn signatures(&self) -> &Signatures {
@@ -155,11 +158,18 @@ impl EngineTiering {
             let oldest = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some((module, target)) = oldest else { break };
             let code = module.upgrade().and_then(|module| super::install::evict(&module, target));
-            wanted = wanted.saturating_sub(code.as_ref().map_or(0, crescendo_code::NativeCode::len));
-            self.retired.retire(code);
+            wanted = wanted.saturating_sub(code.as_ref().map_or(0, NativeCode::len));
+            self.retire(code);
         }
         self.remove_code(self.retired.free());
         self.fits()
+    }
+
+    /// Keeps code that no record leads to any more until nobody runs it.
+    pub(super) fn retire(&self, code: Option<NativeCode>) {
+        if code.is_some() {
+            self.retired.retire(code);
+        }
     }
 
     fn fits(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Making code visible to guests: entry records of instances, counters of loops.
 
-use super::compile::{Failure, Target, compile};
+use super::compile::{Failure, Target, compile, first_level};
 use super::queue::COMPILER_STACK;
 use super::state::{Stage, State};
 use crate::module::Module;
@@ -8,7 +8,7 @@ use crate::tiering::settings::{NEVER, TieringMode};
 use crescendo_abi::{VmContext, VmFuncRef};
 use crescendo_code::NativeCode;
 use crescendo_interp::{Bytecode, Variant};
-use crescendo_jit::Scratch;
+use crescendo_jit::{OptLevel, Scratch};
 use crescendo_module::DefinedFuncIdx;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub(crate) unsafe fn add_instance(module: &Module, context: *mut VmContext, vari
     state.instances.insert(context.expose_provenance(), variant);
     for (func, function) in state.functions(variant) {
         let entries = match &function.stage {
-            Stage::Compiled(code) => compiled(module, *func, code),
+            Stage::Compiled(code, _) => compiled(module, *func, code),
             Stage::Refused(_) => {
                 module.code().get(variant, *func).map(|bytecode| interpreted(bytecode.uncounted_entry()))
             }
@@ -108,7 +108,7 @@ pub(crate) unsafe fn link(
 ) {
     let state = module.tiering().lock();
     let entries = match state.functions(variant).get(&func).map(|function| &function.stage) {
-        Some(Stage::Compiled(code)) => compiled(module, func, code),
+        Some(Stage::Compiled(code, _)) => compiled(module, func, code),
         Some(Stage::Refused(_)) => Some(interpreted(bytecode.uncounted_entry())),
         _ => None,
     };
@@ -129,12 +129,13 @@ fn publish(module: &Module, state: &State, variant: Variant, func: DefinedFuncId
 pub(super) fn finish(
     module: &Module,
     target: Target,
+    opt_level: OptLevel,
     result: Result<NativeCode, Failure>,
     elapsed: Duration,
 ) {
     let Target { variant, func, at_loop } = target;
     let stage = match result {
-        Ok(code) => Stage::Compiled(code),
+        Ok(code) => Stage::Compiled(code, opt_level),
         Err(Failure::NoRoom) => Stage::Interpreted,
         Err(Failure::Final(error)) => Stage::Refused(error.to_string()),
     };
@@ -144,9 +145,18 @@ pub(super) fn finish(
     function.compile_time += elapsed;
     match at_loop {
         None => {
-            function.stage = stage;
+            let mut unused = None;
+            match (&function.stage, &stage) {
+                // Code that is there is kept unless there is better.
+                (Stage::Compiled(_, OptLevel::Speed), _) => unused = { stage }.take_code(),
+                (Stage::Compiled(..), Stage::Interpreted | Stage::Refused(_)) => {}
+                _ => {
+                    let mut before = std::mem::replace(&mut function.stage, stage);
+                    unused = before.take_code();
+                }
+            }
             let entries = match &function.stage {
-                Stage::Compiled(code) => compiled(module, func, code),
+                Stage::Compiled(code, _) => compiled(module, func, code),
                 // It may be hot again when there is room.
                 Stage::Interpreted => {
                     if let (Some(bytecode), Some(tiering)) = (bytecode, module.engine().tiering()) {
@@ -160,6 +170,9 @@ pub(super) fn finish(
             if let Some(entries) = entries {
                 publish(module, &state, variant, func, entries);
             }
+            if let Some(tiering) = module.engine().tiering() {
+                tiering.retire(unused);
+            }
         }
         Some(index) => {
             if matches!(stage, Stage::Interpreted) {
@@ -169,7 +182,7 @@ pub(super) fn finish(
                 }
                 return;
             }
-            let ready = matches!(stage, Stage::Compiled(_));
+            let ready = matches!(stage, Stage::Compiled(..));
             if let Some(entry) = function.loop_entry(index) {
                 entry.stage = stage;
             }
@@ -259,7 +272,8 @@ fn compile_beforehand(module: &Module, target: Target, scratch: &mut Scratch) {
         info.validate_body(module.bytes(), target.func, &mut scratch.validator).is_ok()
     });
     if valid {
-        let (result, elapsed) = compile(module, target, scratch);
-        finish(module, target, result, elapsed);
+        let opt_level = first_level(tiering, target, 0);
+        let (result, elapsed) = compile(module, target, opt_level, scratch);
+        finish(module, target, opt_level, result, elapsed);
     }
 }

@@ -1,12 +1,13 @@
 //! What to do when a counter has run out.
 
-use super::compile::{Target, compile};
+use super::compile::{Target, compile, first_level};
+use super::engine::EngineTiering;
 use super::install::{finish, refuse};
 use super::state::{LoopEntry, Stage};
 use crate::module::{Module, WeakModule};
 use crate::tiering::settings::{NEVER, TieringMode};
 use crescendo_interp::{Bytecode, Variant};
-use crescendo_jit::Scratch;
+use crescendo_jit::{OptLevel, Scratch};
 use crescendo_module::{DefinedFuncIdx, Priority};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ const INNER_PER_OUTER: u32 = 16;
 /// How hot a function is whose counter of calls has run out once, and one with a frame that is in a loop; see [`rank`].
 const CALLED: u64 = 1 << 20;
 const LOOPING: u64 = 2 << 20;
+
+/// How hot a function with baseline code counts as, to be optimised: what is still interpreted gains more.
+const HAS_BASELINE: u64 = CALLED >> 4;
 
 /// How often heat is doubled at most while a function waits for the compiler.
 const MOST_DOUBLINGS: u32 = 12;
@@ -34,7 +38,8 @@ pub(crate) fn function_hot(module: &Module, variant: Variant, func: DefinedFuncI
     request_calls(module, variant, func);
 }
 
-/// Has a function compiled for its calls, or sooner than it would be if it waits already. While it waits its calls are counted on.
+/// Has a function compiled for its calls, or sooner than it would be if it waits already. While it waits its calls are counted
+/// on.
 fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx) {
     let Some(tiering) = module.engine().tiering() else { return };
     let settings = tiering.settings();
@@ -149,8 +154,8 @@ fn choose(bytecode: &Bytecode, hot: u32, iterations: u32) -> u32 {
     chosen
 }
 
-/// When to compile a hot function: the larger number first. What the module says counts most, then heat by what the compiler's time
-/// costs, which is about the body's size: the largest function of yosys takes three seconds, in which a thousand others
+/// When to compile a hot function: the larger number first. What the module says counts most, then heat by what the compiler's
+/// time costs, which is about the body's size: the largest function of yosys takes three seconds, in which a thousand others
 /// would stay interpreted (a synthesis took 11 to 31 s by heat alone, 5 s so). Heat doubles with the calls while a function waits.
 fn rank(module: &Module, func: DefinedFuncIdx, heat: u64) -> u64 {
     let bytes = u32::try_from(module.info().body_range(func).len()).unwrap_or(u32::MAX);
@@ -187,8 +192,7 @@ fn start(module: &Module, target: Target, heat: u64) {
         if let Some(module) = weak.upgrade()
             && begin(&module, target)
         {
-            let (result, elapsed) = compile(&module, target, scratch);
-            finish(&module, target, result, elapsed);
+            compile_now(&module, target, scratch);
         }
     });
     let started = match tiering.settings().mode {
@@ -201,6 +205,44 @@ fn start(module: &Module, target: Target, heat: u64) {
     if !started {
         refuse(module, target, "no thread can be started to compile it");
     }
+}
+
+/// Compiles a target and makes its code visible.
+fn compile_now(module: &Module, target: Target, scratch: &mut Scratch) {
+    let Some(tiering) = module.engine().tiering() else { return };
+    let dynamic = tiering.settings().mode == TieringMode::Dynamic;
+    let waiting = if dynamic { tiering.queue.len() } else { 0 };
+    let opt_level = first_level(tiering, target, waiting);
+    let (result, elapsed) = compile(module, target, opt_level, scratch);
+    let has_code = result.is_ok();
+    finish(module, target, opt_level, result, elapsed);
+    if has_code && dynamic && opt_level == OptLevel::None {
+        optimise_later(module, tiering, target);
+    }
+}
+
+/// Has a function with baseline code compiled once more when there is nothing better to do.
+fn optimise_later(module: &Module, tiering: &EngineTiering, target: Target) {
+    let weak: WeakModule = module.downgrade();
+    let work = Box::new(move |scratch: &mut Scratch| {
+        if let Some(module) = weak.upgrade()
+            && may_optimise(&module, target)
+        {
+            let (result, elapsed) = compile(&module, target, OptLevel::Speed, scratch);
+            finish(&module, target, OptLevel::Speed, result, elapsed);
+        }
+    });
+    // Without a thread the function keeps the code that it has.
+    let _ = tiering.background().push(rank(module, target.func, HAS_BASELINE), work);
+}
+
+/// Whether a function still has baseline code and may be compiled once more.
+fn may_optimise(module: &Module, target: Target) -> bool {
+    let Some(tiering) = module.engine().tiering() else { return false };
+    let limit = Duration::from_millis(u64::from(tiering.settings().max_compile_millis));
+    let mut state = module.tiering().lock();
+    let function = state.function(target.variant, target.func);
+    matches!(function.stage, Stage::Compiled(_, OptLevel::None)) && function.compile_time <= limit
 }
 
 /// Whether a target that has come up in the queue is still to be compiled: it may have had several places.

@@ -105,6 +105,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How much work waits.
+    pub(super) fn len(&self) -> usize {
+        self.shared.state().jobs.len()
+    }
+
     /// Has work done by another thread, whose stack is large enough whatever the caller's is, and waits for it. `false` when no
     /// thread can be started.
     pub(super) fn run(&self, work: Work) -> bool {

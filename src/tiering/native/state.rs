@@ -4,6 +4,7 @@ use super::engine::EngineTiering;
 use crescendo_abi::VmContext;
 use crescendo_code::NativeCode;
 use crescendo_interp::Variant;
+use crescendo_jit::OptLevel;
 use crescendo_module::DefinedFuncIdx;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,7 +48,7 @@ pub(super) enum Stage {
     /// It runs in the interpreter, and the compiler is at work.
     Compiling,
     /// Calls of it enter native code.
-    Compiled(NativeCode),
+    Compiled(NativeCode, OptLevel),
     /// It stays in the interpreter, for this reason.
     Refused(String),
 }
@@ -116,7 +117,7 @@ impl Stage {
     /// Takes the code out; the function is interpreted from then on.
     pub(super) fn take_code(&mut self) -> Option<NativeCode> {
         match std::mem::take(self) {
-            Stage::Compiled(code) => Some(code),
+            Stage::Compiled(code, _) => Some(code),
             other => {
                 *self = other;
                 None
@@ -126,7 +127,7 @@ impl Stage {
 
     pub(super) fn code(&self) -> Option<&NativeCode> {
         match self {
-            Stage::Compiled(code) => Some(code),
+            Stage::Compiled(code, _) => Some(code),
             _ => None,
         }
     }

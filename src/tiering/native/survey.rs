@@ -4,6 +4,7 @@ use super::state::{Function, Stage};
 use crate::module::Module;
 use crate::tiering::report::{FunctionReport, LoopReport, TieringReport};
 use crescendo_interp::Variant;
+use crescendo_jit::OptLevel;
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 use std::time::Duration;
@@ -80,7 +81,8 @@ impl fmt::Display for Stage {
             Stage::Interpreted => f.write_str("interpreted"),
             Stage::Queued => f.write_str("queued"),
             Stage::Compiling => f.write_str("being compiled"),
-            Stage::Compiled(_) => f.write_str("compiled"),
+            Stage::Compiled(_, OptLevel::None) => f.write_str("baseline"),
+            Stage::Compiled(_, OptLevel::Speed) => f.write_str("compiled"),
             Stage::Refused(reason) => write!(f, "refused: {reason}"),
         }
     }

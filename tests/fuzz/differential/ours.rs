@@ -4,8 +4,8 @@ use super::adapter::engine_adapter;
 use super::generator::Random;
 use super::{Extra, Kind, Script, Stop, arguments};
 use crescendo::{
-    Config, Engine, Error, ErrorKind, Extern, ExternType, HeapType, Module, Store, ThrownException, Tiering,
-    TieringMode, ValType, Validation,
+    Baseline, Config, Engine, Error, ErrorKind, Extern, ExternType, HeapType, Module, Store, ThrownException,
+    Tiering, TieringMode, ValType, Validation,
 };
 
 /// An engine and what its configuration is called.
@@ -58,10 +58,11 @@ impl Modes {
                 ),
                 ("eager", fueled(eager(), plain)),
                 ("eager checked", fueled(eager(), checked)),
+                ("eager baseline", fueled(eager().baseline(Baseline::Always), plain)),
                 ("synchronous", fueled(at_once(TieringMode::Synchronous), plain)),
                 ("even functions", fueled(half(0), plain)),
                 ("odd functions", fueled(half(1), unfused)),
-                ("dynamic", fueled(at_once(TieringMode::Dynamic), plain)),
+                ("dynamic", fueled(at_once(TieringMode::Dynamic).baseline(Baseline::Always), plain)),
             ],
             unfueled: vec![
                 ("fused without fuel", tiered(interpreted(), plain)),
@@ -69,7 +70,7 @@ impl Modes {
                 ("checked without fuel", tiered(interpreted(), checked)),
                 ("eager without fuel", tiered(eager(), plain)),
                 ("synchronous without fuel", tiered(at_once(TieringMode::Synchronous), plain)),
-                ("odd functions without fuel", tiered(half(1), checked)),
+                ("odd functions without fuel", tiered(half(1).baseline(Baseline::Always), checked)),
             ],
         }
     }

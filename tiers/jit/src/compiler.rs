@@ -55,6 +55,16 @@ pub enum Entry {
     },
 }
 
+/// How much work the code is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OptLevel {
+    /// Without Cranelift's optimisations: two thirds of the time.
+    None,
+    /// With all of them.
+    #[default]
+    Speed,
+}
+
 /// A function to compile.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -70,6 +80,8 @@ pub struct Request<'a> {
     pub variant: Variant,
     /// Where it is entered.
     pub entry: Entry,
+    /// How it is optimised.
+    pub opt_level: OptLevel,
 }
 
 /// Buffers of the compiler, kept from function to function; each thread that compiles has its own.
@@ -100,6 +112,8 @@ impl Default for Scratch {
 pub struct Compiler {
     /// For functions: all registers are Cranelift's.
     functions: OwnedTargetIsa,
+    /// For functions that are not optimised.
+    quick: OwnedTargetIsa,
     /// For thunks, which keep the interpreter's context in the pinned register.
     thunks: OwnedTargetIsa,
     options: CompilerOptions,
@@ -117,12 +131,13 @@ impl Compiler {
     /// # Errors
     /// When Cranelift does not support the machine.
     pub fn new(options: CompilerOptions) -> Result<Compiler, CompileError> {
-        let functions = target(false)?;
+        let functions = target(false, OptLevel::Speed)?;
         let has_fma =
             functions.isa_flags().iter().any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true));
         Ok(Compiler {
             functions,
-            thunks: target(true)?,
+            quick: target(false, OptLevel::None)?,
+            thunks: target(true, OptLevel::Speed)?,
             options,
             fused: has_fma || cfg!(target_arch = "aarch64"),
         })
@@ -142,8 +157,9 @@ impl Compiler {
     /// When the module has no such function, or the bytes are not the module's.
     pub fn compile(&self, scratch: &mut Scratch, request: &Request<'_>) -> Result<Compiled, CompileError> {
         self.translate(scratch, request)?;
-        self.generate(&self.functions, &mut scratch.context)?;
-        let compiled = collect(scratch, request, &*self.functions)?;
+        let target = self.target(request.opt_level);
+        self.generate(target, &mut scratch.context)?;
+        let compiled = collect(scratch, request, &**target)?;
         if request.variant == Variant::Checked && compiled.frame_size > MAX_FRAME {
             return Err(CompileError::TooLarge { limit: "the native frame" });
         }
@@ -181,9 +197,16 @@ impl Compiler {
     pub fn assembly(&self, scratch: &mut Scratch, request: &Request<'_>) -> Result<String, CompileError> {
         self.translate(scratch, request)?;
         scratch.context.set_disasm(true);
-        self.generate(&self.functions, &mut scratch.context)?;
+        self.generate(self.target(request.opt_level), &mut scratch.context)?;
         let code = scratch.context.compiled_code();
         Ok(code.and_then(|code| code.vcode.clone()).unwrap_or_default())
+    }
+
+    fn target(&self, opt_level: OptLevel) -> &OwnedTargetIsa {
+        match opt_level {
+            OptLevel::None => &self.quick,
+            OptLevel::Speed => &self.functions,
+        }
     }
 
     /// Builds the function in `scratch.context.func`.
@@ -211,12 +234,16 @@ impl Compiler {
 }
 
 /// Cranelift for this machine. The settings are those of wasmtime where they bear on the code.
-fn target(pinned_register: bool) -> Result<OwnedTargetIsa, CompileError> {
+fn target(pinned_register: bool, opt_level: OptLevel) -> Result<OwnedTargetIsa, CompileError> {
     let host = |message: String| CompileError::Host { message };
     let mut flags = settings::builder();
     let on_off = |on| if on { "true" } else { "false" };
+    let opt_level = match opt_level {
+        OptLevel::None => "none",
+        OptLevel::Speed => "speed",
+    };
     for (name, value) in [
-        ("opt_level", "speed"),
+        ("opt_level", opt_level),
         // Walkers follow the chain of frame pointers; nothing unwinds.
         ("preserve_frame_pointers", "true"),
         ("unwind_info", "false"),

@@ -52,7 +52,7 @@ mod tests;
 mod thunks;
 mod variables;
 
-pub use compiler::{Compiler, CompilerOptions, Entry, Request, Scratch, Support};
+pub use compiler::{Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
 pub use error::CompileError;
 pub use output::{Clause, Compiled, Landing, Location, Trap, Try};
 pub use signature::results_in_memory;

@@ -1,6 +1,6 @@
 //! Modules to compile, and what every compiled function has to be like.
 
-use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, Request, Scratch, Support};
+use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
 use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
 use crescendo_semantics::{Kind, Op};
@@ -61,9 +61,11 @@ impl Module {
         }
     }
 
+    /// A request for a function; every other one is not optimised.
     pub(crate) fn request(&self, func: DefinedFuncIdx, variant: Variant, entry: Entry) -> Request<'_> {
         let Module { info, bytes, offsets } = self;
-        Request { info, bytes, offsets, func, variant, entry }
+        let opt_level = if func.as_u32() % 2 == 1 { OptLevel::None } else { OptLevel::Speed };
+        Request { info, bytes, offsets, func, variant, entry, opt_level }
     }
 
     /// A function's operators with their offsets.
