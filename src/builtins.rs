@@ -307,10 +307,11 @@ impl Call {
 
     /// Takes the fuel for handling so many bytes, of which there are at most `available`.
     fn charge(&self, bytes: u64, available: u64) -> Result<(), TrapCode> {
-        if !self.instance().module().engine().config().consume_fuel {
+        let fuel = bytes.min(available) / BYTES_PER_FUEL;
+        // Most copies are small.
+        if fuel == 0 || !self.instance().module().engine().config().consume_fuel {
             return Ok(());
         }
-        let fuel = bytes.min(available) / BYTES_PER_FUEL;
         // SAFETY: the context is alive (`Call`).
         let store = unsafe { (*self.context).store };
         // SAFETY: the store is alive, the field plain data.
@@ -364,13 +365,17 @@ fn do_memory_grow(call: &Call) -> Result<(), Stop> {
 }
 
 fn do_memory_copy(call: &Call) -> Result<(), Stop> {
-    let (target, source) = (call.memory(call.a), call.memory(call.b));
-    let (target_wide, available) = call.memory_shape(call.a);
-    let (source_wide, _) = call.memory_shape(call.b);
+    let instance = call.instance();
+    let memory = |index| {
+        // SAFETY: a store's memories live as long as the store, and nobody changes their records meanwhile.
+        unsafe { instance.memory(MemoryIdx::new(index as u32)).as_ref() }
+    };
+    let (target, source) = (memory(call.a), memory(call.b));
+    let (target_wide, source_wide) = (target.declared_type().memory64, source.declared_type().memory64);
     let len = call.index(2, target_wide && source_wide);
-    call.charge(len, available)?;
+    call.charge(len, target.len())?;
     let (start, from) = (call.index(0, target_wide), call.index(1, source_wide));
-    // SAFETY: both are alive, and only the running builtin uses them.
+    // SAFETY: only the running builtin uses the bytes, unless they are shared.
     Ok(unsafe { MemoryRecord::copy(target, start, source, from, len) }?)
 }
 

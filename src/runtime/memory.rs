@@ -263,22 +263,18 @@ impl MemoryRecord {
         }
     }
 
-    /// Copies `len` bytes of `source`, from `source_start` on, to `target`, from `target_start` on. Both may be one memory.
+    /// Copies `len` bytes of `from`, from `source_start` on, to `to`, from `target_start` on. Both may be one memory.
     ///
     /// # Safety
     ///
-    /// Both are alive, and nobody else uses them meanwhile unless they are shared.
+    /// Nobody else uses their bytes meanwhile unless they are shared.
     pub(crate) unsafe fn copy(
-        target: NonNull<MemoryRecord>,
+        to: &MemoryRecord,
         target_start: u64,
-        source: NonNull<MemoryRecord>,
+        from: &MemoryRecord,
         source_start: u64,
         len: u64,
     ) -> Result<(), TrapCode> {
-        // SAFETY: alive and not changed meanwhile (the caller's promise).
-        let to = unsafe { target.as_ref() };
-        // SAFETY: as above.
-        let from = unsafe { source.as_ref() };
         let (to_range, from_range) = (to.range(target_start, len)?, from.range(source_start, len)?);
         let is_shared = to.shared().is_some() || from.shared().is_some();
         let to = to.base().wrapping_add(to_range.start);

@@ -22,14 +22,6 @@ const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;
 /// Bytes of native code that the modules of an engine may have.
 const DEFAULT_CODE_BUDGET: usize = 256 << 20;
 
-/// Functions that wait for the compiler, from which number on those that come up get baseline code.
-///
-/// Chosen on two cores, as above, without baseline code, from one on, from four on, and always: 18.5, 18.0, 17.5 and 17.6 ms, of
-/// which quickjs 450, 434, 433 and 435; the synthesis 4.55, 4.45, 4.54 and 4.44 s. Baseline code is 0.85 times as fast where
-/// that was looked at most closely (`mutual`), so that an idle compiler makes none.
-#[cfg(feature = "cranelift")]
-pub(crate) const BUSY: usize = 1;
-
 /// Which tier runs what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -48,12 +40,17 @@ pub enum TieringMode {
 
 /// Whether functions get *baseline* code first: code that Cranelift has not optimised, which takes two thirds of the time to make.
 /// See [`Tiering::baseline`].
+///
+/// The default was chosen on two cores, as the thresholds above. Never, while one function waits or more, while four wait, and
+/// always: 18.5, 18.0, 17.5 and 17.6 ms, of which quickjs 450, 434, 433 and 435; a synthesis by yosys 4.55, 4.45, 4.54 and 4.44 s,
+/// and 4.41 with baseline code for large functions too. Optimised code is 1.18 times as fast where that was looked at most
+/// closely (the kernel `mutual`), so that a compiler that is idle otherwise makes no baseline code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Baseline {
     /// All code is optimised.
     Never,
-    /// When other functions wait for the compiler.
+    /// When other functions wait for the compiler, and for bodies over 16 KiB.
     #[default]
     WhenBusy,
     /// All functions. Loops at which native code takes frames over have optimised code always.

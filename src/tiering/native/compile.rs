@@ -4,7 +4,7 @@ use super::engine::EngineTiering;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
-use crate::tiering::settings::{BUSY, Baseline};
+use crate::tiering::settings::Baseline;
 use crescendo_code::{
     NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
 };
@@ -48,11 +48,11 @@ pub(super) struct Target {
     pub(super) at_loop: Option<u32>,
 }
 
-/// How the code of a target is optimised that it gets first, while so many functions wait.
-pub(super) fn first_level(tiering: &EngineTiering, target: Target, waiting: usize) -> OptLevel {
+/// How the code of a target is optimised that it gets first. `busy` says whether others wait or would have to.
+pub(super) fn first_level(tiering: &EngineTiering, target: Target, busy: bool) -> OptLevel {
     let baseline = match tiering.settings().baseline {
         Baseline::Never => false,
-        Baseline::WhenBusy => waiting >= BUSY,
+        Baseline::WhenBusy => busy,
         Baseline::Always => true,
     };
     // A frame that native code has taken over never moves on to other code.

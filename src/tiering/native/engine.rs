@@ -35,7 +35,7 @@ pub(crate) struct EngineTiering {
 /// their own: where the guest and the compiler have a processor each it runs when the others wait. In a synthesis by yosys three such
 /// functions took 2 s of the compiler's first 2.2 s, in which nothing else was compiled: with this thread, and with a rank that
 /// follows the calls of functions that wait, it takes 4.92 s instead of 5.32 s (thresholds of 300 calls; medians of 5).
-const LARGE: usize = 16 << 10;
+pub(super) const LARGE: usize = 16 << 10;
 
 /// The part of the code budget that is made free at once when it is used up.
 const FREED_PART: usize = 8;

@@ -272,7 +272,7 @@ fn compile_beforehand(module: &Module, target: Target, scratch: &mut Scratch) {
         info.validate_body(module.bytes(), target.func, &mut scratch.validator).is_ok()
     });
     if valid {
-        let opt_level = first_level(tiering, target, 0);
+        let opt_level = first_level(tiering, target, false);
         let (result, elapsed) = compile(module, target, opt_level, scratch);
         finish(module, target, opt_level, result, elapsed);
     }

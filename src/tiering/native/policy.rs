@@ -1,7 +1,7 @@
 //! What to do when a counter has run out.
 
 use super::compile::{Target, compile, first_level};
-use super::engine::EngineTiering;
+use super::engine::{EngineTiering, LARGE};
 use super::install::{finish, refuse};
 use super::state::{LoopEntry, Stage};
 use crate::module::{Module, WeakModule};
@@ -211,8 +211,9 @@ fn start(module: &Module, target: Target, heat: u64) {
 fn compile_now(module: &Module, target: Target, scratch: &mut Scratch) {
     let Some(tiering) = module.engine().tiering() else { return };
     let dynamic = tiering.settings().mode == TieringMode::Dynamic;
-    let waiting = if dynamic { tiering.queue.len() } else { 0 };
-    let opt_level = first_level(tiering, target, waiting);
+    let bytes = module.info().body_range(target.func).len();
+    let busy = dynamic && (bytes > LARGE || !tiering.queue.is_empty());
+    let opt_level = first_level(tiering, target, busy);
     let (result, elapsed) = compile(module, target, opt_level, scratch);
     let has_code = result.is_ok();
     finish(module, target, opt_level, result, elapsed);

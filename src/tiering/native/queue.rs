@@ -105,9 +105,9 @@ impl Queue {
         Ok(())
     }
 
-    /// How much work waits.
-    pub(super) fn len(&self) -> usize {
-        self.shared.state().jobs.len()
+    /// Whether no work waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.shared.state().jobs.is_empty()
     }
 
     /// Has work done by another thread, whose stack is large enough whatever the caller's is, and waits for it. `false` when no
