@@ -97,3 +97,25 @@ fn defining_the_functions_twice_is_an_error() {
     linker.allow_shadowing(true);
     crescendo_wasi::add_to_linker(&mut linker, |ctx| ctx).unwrap();
 }
+
+#[test]
+fn a_linker_of_one_module_has_what_it_imports() {
+    let engine = Engine::default();
+    let module = |name, function| {
+        let text = format!(r#"(module (import "{name}" "{function}" (func (param i32))))"#);
+        Module::new(&engine, wat::parse_str(text).unwrap()).unwrap()
+    };
+    for name in [crescendo_wasi::PREVIEW_1, crescendo_wasi::PREVIEW_0] {
+        let exits = module(name, "proc_exit");
+        let mut linker = Linker::<WasiCtx>::new(&engine);
+        crescendo_wasi::add_imports_to_linker(&mut linker, &exits, |ctx| ctx).unwrap();
+        let mut store = Store::new(&engine, WasiCtxBuilder::new().build());
+        linker.instantiate(&mut store, &exits).unwrap();
+        // Nothing else is there, so that another module's imports can be added.
+        assert!(linker.instantiate(&mut store, &module(name, "fd_close")).is_err());
+        crescendo_wasi::add_imports_to_linker(&mut linker, &module(name, "fd_close"), |ctx| ctx).unwrap();
+        assert!(crescendo_wasi::add_imports_to_linker(&mut linker, &exits, |ctx| ctx).is_err());
+    }
+    let mut linker = Linker::<WasiCtx>::new(&engine);
+    crescendo_wasi::add_imports_to_linker(&mut linker, &module("env", "proc_exit"), |ctx| ctx).unwrap();
+}

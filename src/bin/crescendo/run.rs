@@ -32,12 +32,7 @@ pub(crate) fn run(options: &Run) -> Result<ExitCode> {
         store.set_fuel(fuel)?;
     }
     let mut linker = Linker::new(&engine);
-    if module
-        .imports()
-        .any(|import| [crescendo_wasi::PREVIEW_1, crescendo_wasi::PREVIEW_0].contains(&import.module()))
-    {
-        crescendo_wasi::add_to_linker(&mut linker, |ctx| ctx)?;
-    }
+    crescendo_wasi::add_imports_to_linker(&mut linker, &module, |ctx| ctx)?;
     let outcome = match linker.instantiate(&mut store, &module) {
         Ok(instance) => start(&mut store, &module, instance, invocation),
         Err(error) => Err(error),
@@ -45,6 +40,8 @@ pub(crate) fn run(options: &Run) -> Result<ExitCode> {
     if options.tier_report {
         output::report(&module.tiering_report());
     }
+    // The process ends: the system takes all back sooner than drops would.
+    std::mem::forget((store, linker, module, engine));
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => conclude(error),

@@ -43,7 +43,7 @@
 mod functions;
 mod outcome;
 
-pub use functions::add_to_linker;
+pub use functions::{add_imports_to_linker, add_to_linker};
 pub use outcome::{I32Exit, WasiError};
 pub use wasi_common::sync::{Dir, WasiCtxBuilder, ambient_authority};
 pub use wasi_common::{WasiCtx, WasiDir, WasiFile, pipe};
