@@ -3,6 +3,7 @@
 //! Owns the configuration, the registry of types, and scratch memory for translation. Making one prepares the process: it
 //! registers the handlers' code and installs the signal handlers.
 
+use crate::runtime::Pool;
 use crate::tiering::EngineTiering;
 use crate::{Config, Result, builtins};
 use crescendo_abi::VmBuiltins;
@@ -33,6 +34,7 @@ struct EngineInner {
     config: Config,
     types: TypeRegistry,
     scratch: Mutex<Vec<Scratch>>,
+    pool: Pool,
     /// `None` when everything is interpreted.
     tiering: Option<EngineTiering>,
     epoch: AtomicU64,
@@ -66,7 +68,8 @@ impl Engine {
         let tiering = EngineTiering::new(&config);
         let (types, scratch) = (TypeRegistry::new(), Mutex::new(Vec::new()));
         let epoch = AtomicU64::new(0);
-        Engine { inner: Arc::new(EngineInner { config, types, scratch, tiering, epoch }) }
+        let pool = Pool::default();
+        Engine { inner: Arc::new(EngineInner { config, types, scratch, pool, tiering, epoch }) }
     }
 
     /// Whether the engine compiles what is hot: in all modes but [`crate::TieringMode::InterpreterOnly`], on machines that the
@@ -98,6 +101,11 @@ impl Engine {
     #[inline]
     pub(crate) fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// The stacks and memories that dropped stores have left.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
     }
 
     pub(crate) fn types(&self) -> &TypeRegistry {

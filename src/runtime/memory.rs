@@ -6,6 +6,7 @@
 //! share (`shared_memory.rs`). Invariant of the others: `vm.len` bytes from `vm.base` on are readable
 //! and writable, and every byte between `vm.len` and `vm.guarded_len` faults.
 
+use super::pool::{GuardedMemory, Pool};
 use super::racy;
 use super::shared_memory::SharedRecord;
 use super::stop::range;
@@ -14,7 +15,6 @@ use crate::error::{Error, Result, bug, limit};
 use crate::limits::ResourceLimiter;
 use crate::{Engine, MemoryType};
 use crescendo_abi::{TrapCode, VmMemory};
-use crescendo_code::{GuardRange, Reservation};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -46,8 +46,7 @@ pub(crate) struct MemoryRecord {
 enum Backing {
     /// No bytes and no way to get any: what instances without memories have.
     Dummy,
-    /// With its entry in the list of ranges where faults of native code are traps.
-    Guarded(Reservation, #[expect(dead_code, reason = "its drop ends the entry")] GuardRange),
+    Guarded(GuardedMemory),
     Plain(ZeroedBuffer),
     /// The memory is there, and the record's own `vm` means nothing.
     Shared(Arc<SharedRecord>),
@@ -116,18 +115,29 @@ impl MemoryRecord {
 
     fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
         let qualifies = engine.config().guarded_memories() && has_guard(&ty);
-        let reserved = if qualifies { Reservation::reserve(GUARDED_RESERVATION).ok() } else { None };
-        match reserved {
-            Some(reservation) => {
-                let vm = VmMemory { base: reservation.base(), len: 0, guarded_len: reservation.len() as u64 };
-                let range = GuardRange::new(reservation.base(), reservation.len());
-                MemoryRecord { vm, ty, backing: Backing::Guarded(reservation, range) }
+        // A minimum that cannot be had is for `grow` to report.
+        let minimum = (ty.minimum.checked_mul(ty.page_size()))
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .filter(|bytes| *bytes <= most_bytes(&ty));
+        let memory =
+            if qualifies { minimum.and_then(|bytes| engine.pool().take_memory(bytes).ok()) } else { None };
+        match memory {
+            Some(memory) => {
+                let vm = VmMemory { base: memory.base(), len: 0, guarded_len: memory.reserved() as u64 };
+                MemoryRecord { vm, ty, backing: Backing::Guarded(memory) }
             }
             None => {
                 let buffer = ZeroedBuffer::empty();
                 let vm = VmMemory { base: buffer.base(), len: 0, guarded_len: 0 };
                 MemoryRecord { vm, ty, backing: Backing::Plain(buffer) }
             }
+        }
+    }
+
+    /// Gives what other memories can use to the pool. Nobody looks at the memory any more.
+    pub(crate) fn recycle(&mut self, pool: &Pool) {
+        if let Backing::Guarded(memory) = std::mem::replace(&mut self.backing, Backing::Dummy) {
+            pool.give_memory(memory);
         }
     }
 
@@ -226,7 +236,7 @@ impl MemoryRecord {
         match &mut self.backing {
             Backing::Shared(_) => return Err(bug!("a shared memory grows in another way")),
             Backing::Dummy => return Err(Error::msg("an instance without memories cannot grow one")),
-            Backing::Guarded(reservation, _) => reservation.commit(used..desired)?,
+            Backing::Guarded(memory) => memory.resize(desired)?,
             Backing::Plain(buffer) => {
                 let failed = |OutOfMemory| limit!("{OutOfMemory}: a memory of {desired} bytes");
                 buffer.grow(used, desired, most).map_err(failed)?;

@@ -7,6 +7,7 @@
 //! | [`throw`] | from where an exception is thrown to where it is caught |
 //! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
 //! | [`SharedRecord`] | what the records of a shared memory in all its stores refer to |
+//! | [`Pool`] | the stacks and memories of dropped stores, for new ones |
 //! | [`CodeTable`] | a module's bytecode |
 //! | [`Stop`] | why an operation cannot go on |
 //!
@@ -17,6 +18,7 @@ pub(crate) mod enter;
 mod host_function;
 mod memory;
 mod parking;
+mod pool;
 mod racy;
 mod shared_memory;
 mod stop;
@@ -29,6 +31,7 @@ pub(crate) use host_function::{HostFunction, slot_count};
 pub(crate) use memory::{MemoryRecord, has_guard};
 pub(crate) use parking::Tick;
 pub use parking::WaitResult;
+pub(crate) use pool::Pool;
 pub(crate) use shared_memory::{SharedRecord, atomic_range};
 pub(crate) use stop::{Stop, range};
 pub(crate) use table::TableRecord;

@@ -124,8 +124,8 @@ pub(crate) struct StoreOpaque {
 
 // SAFETY: field by field. `engine`, `extern_refs` are `Send`. `header` and the arenas' pointers are owned by the store alone and
 // refer to each other only; what they own is `Send` (`Failure`, modules, callbacks that are `Send + Sync`, mappings, plain
-// memory). Exceptions, here and in the header, are handles, slots and addresses of `tags`. `header.owner` and `header.vm` hold pointers into a thread's stack only while wasm runs, when the store is
-// exclusively borrowed by that thread.
+// memory). Exceptions, here and in the header, are handles, slots and addresses of `tags`. `header.owner` and `header.vm` hold
+// pointers into a thread's stack only while wasm runs, when the store is exclusively borrowed by that thread.
 unsafe impl Send for StoreOpaque {}
 // SAFETY: as for `Send`; everything behind a shared borrow is only read. The one exception, caches in modules and the
 // engine, synchronises itself.
@@ -253,7 +253,7 @@ impl StoreOpaque {
             return Ok(());
         }
         let bytes = self.engine.config().max_wasm_stack;
-        let stack = ValueStack::new(bytes).map_err(|error| {
+        let stack = self.engine.pool().take_stack(bytes).map_err(|error| {
             Error::from(error).context(format_args!("cannot reserve a value stack of {bytes} bytes"))
         })?;
         // SAFETY: the header lives as long as the store, which is borrowed exclusively.
@@ -360,5 +360,13 @@ impl Drop for StoreOpaque {
         // SAFETY: `new` leaked it from a box. The objects whose contexts point to it are dropped after this without
         // looking at it.
         drop(unsafe { Box::from_raw(self.header.as_ptr()) });
+        let pool = self.engine.pool();
+        for memory in &mut self.memories.0 {
+            // SAFETY: the record is alive, and nothing else refers to it: no guest runs when its store is dropped.
+            unsafe { memory.as_mut() }.recycle(pool);
+        }
+        if let Some(stack) = self.value_stack.take() {
+            pool.give_stack(stack);
+        }
     }
 }

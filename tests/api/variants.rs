@@ -1,6 +1,6 @@
 //! Memories with and without guard regions: the same behaviour, whatever the system grants.
 
-use crate::setup::{engines, module};
+use crate::setup::{engines, instance, module};
 use crescendo::{Config, Engine, Extern, Instance, Memory, MemoryType, Store, TrapCode};
 use std::process::Command;
 
@@ -216,5 +216,36 @@ fn many_memories_can_be_reserved_at_once() {
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let load = instance.get_typed_func::<u32, i64>(&store, "load").unwrap();
         assert!(load.call(&mut store, u32::MAX).is_err());
+    }
+}
+
+#[test]
+fn what_a_dropped_store_leaves_is_zero_and_no_larger_than_asked_for() {
+    for (mode, engine) in engines() {
+        for pages in [3_u32, 1, 0, 2, 2] {
+            let text = format!(
+                r#"(module (memory {pages} 4)
+                    (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
+                    (func (export "fill") (param i32)
+                        (memory.fill (i32.const 0) (i32.const 7) (local.get 0)))
+                    (func (export "grow") (result i32) (memory.grow (i32.const 1))))"#
+            );
+            let mut store = Store::new(&engine, ());
+            let instance = instance(&mut store, &text);
+            let load = instance.get_typed_func::<i32, i32>(&store, "load").unwrap();
+            let fill = instance.get_typed_func::<i32, ()>(&store, "fill").unwrap();
+            let grow = instance.get_typed_func::<(), i32>(&store, "grow").unwrap();
+            let end = pages as i32 * 65536;
+            for at in (0..end).step_by(4096) {
+                assert_eq!(load.call(&mut store, at).unwrap(), 0, "{mode}, {pages} pages, at {at}");
+            }
+            for behind in [end - 3, end, end + 65536, i32::MAX, -1] {
+                let error = load.call(&mut store, behind).unwrap_err();
+                assert_eq!(error.trap().unwrap().code(), TrapCode::MemoryOutOfBounds, "{mode}, at {behind}");
+            }
+            assert_eq!(grow.call(&mut store, ()).unwrap(), pages as i32);
+            assert_eq!(load.call(&mut store, end + 65532).unwrap(), 0, "{mode}");
+            fill.call(&mut store, end + 65536).unwrap();
+        }
     }
 }

@@ -21,8 +21,27 @@ pub(crate) struct Activity {
 pub(super) struct Retired {
     /// Retirements so far.
     count: AtomicU64,
-    stores: Mutex<Vec<Weak<Activity>>>,
+    stores: Mutex<Stores>,
     waiting: Mutex<Vec<(u64, NativeCode)>>,
+}
+
+/// The stores that have run wasm, and some that are gone.
+#[derive(Default)]
+struct Stores {
+    list: Vec<Weak<Activity>>,
+    /// How many stores were alive when those that are gone were last taken out.
+    alive: usize,
+}
+
+impl Stores {
+    /// Adds a store. The list is looked through when it has doubled, so that a store costs little however many there are.
+    fn add(&mut self, store: Weak<Activity>) {
+        if self.list.len() >= 2 * self.alive.max(8) {
+            self.list.retain(|store| store.strong_count() > 0);
+            self.alive = self.list.len();
+        }
+        self.list.push(store);
+    }
 }
 
 impl Activity {
@@ -37,9 +56,7 @@ impl Retired {
     /// Makes a store known.
     pub(super) fn add_store(&self) -> Arc<Activity> {
         let activity = Arc::new(Activity::default());
-        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.retain(|store| store.strong_count() > 0);
-        stores.push(Arc::downgrade(&activity));
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::downgrade(&activity));
         activity
     }
 
@@ -67,7 +84,7 @@ impl Retired {
         }
         let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         let inside =
-            stores.iter().filter_map(Weak::upgrade).map(|store| store.entered.load(Ordering::Acquire));
+            stores.list.iter().filter_map(Weak::upgrade).map(|store| store.entered.load(Ordering::Acquire));
         let oldest = inside.filter(|entered| *entered != 0).min().unwrap_or(u64::MAX);
         drop(stores);
         let mut freed = 0;
