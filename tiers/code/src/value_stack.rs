@@ -57,6 +57,20 @@ impl ValueStack {
         self.usable == 0
     }
 
+    /// Whether the first page from byte `from` on, or what the stack has there, is zero, as it is unless frames have come so far since
+    /// the stack was made or trimmed: each writes its record. Takes 20 ns, of which [`ValueStack::trim`] takes 1,000.
+    ///
+    /// Nobody may be writing to the stack.
+    pub fn is_unused_from(&self, from: usize) -> bool {
+        let start = from.next_multiple_of(size_of::<u64>()).min(self.usable);
+        let len = (self.usable - start).min(page_size()) / size_of::<u64>();
+        let first: *const u64 = self.base().cast_const().wrapping_byte_add(start);
+        // SAFETY: all bytes below `usable` are committed, zero at least; nobody writes to them meanwhile (`&self`, and guests that
+        // run hold their store exclusively).
+        let words = unsafe { std::slice::from_raw_parts(first, len) };
+        words.iter().fold(0, |all, word| all | word) == 0
+    }
+
     /// Gives the memory of everything from byte `keep` on back; those slots are zero afterwards. For a stack that was deep
     /// once and is not in use above `keep` now.
     ///

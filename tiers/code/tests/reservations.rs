@@ -128,4 +128,10 @@ fn a_value_stack_ends_in_a_guard_page() {
     // SAFETY: as above.
     assert_eq!(unsafe { last.read_volatile() }, 0);
     stack.trim(usize::MAX).unwrap();
+    assert!(!stack.is_unused_from(0) && stack.is_unused_from(page));
+    assert!(stack.is_unused_from(stack.len()) && stack.is_unused_from(usize::MAX - 7));
+    // SAFETY: as above.
+    unsafe { stack.base().wrapping_byte_add(page).write_volatile(1) };
+    assert!(!stack.is_unused_from(page));
+    assert!(stack.is_unused_from(page + 8));
 }
