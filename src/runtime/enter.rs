@@ -6,7 +6,7 @@
 
 use super::HostFunction;
 use crate::error::{Error, Result, bug};
-use crate::store::{AnyStore, Failure, StoreHeader, StoreInner};
+use crate::store::{AnyStore, Failure, NativeStack, StoreHeader, StoreInner, StoreOpaque};
 use crate::{Trap, TrapCode, WasmBacktrace};
 use crescendo_abi::{ExitStatus, SLOT_SIZE, VmFuncRef, VmStoreContext};
 use std::panic;
@@ -31,7 +31,7 @@ const HOST_RESERVE: usize = 256 << 10;
 ///
 /// The record belongs to the store. The slots are as many as the function needs, and hold values of the types of its
 /// parameters that belong to the store.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn call<T: 'static>(
     store: &mut StoreInner<T>,
     record: NonNull<VmFuncRef>,
@@ -73,7 +73,7 @@ unsafe fn call_host(
 /// # Safety
 ///
 /// As for [`call`]; `header` is that of `owner`, to which there is no other live reference.
-#[inline] // Typed calls have a fixed number of slots, whose copies then are a few moves: 3 ns of 25 a call.
+#[inline(always)] // Typed calls have a fixed number of slots, whose copies then are a few moves: 3 ns of 25 a call.
 unsafe fn run(
     header: NonNull<StoreHeader>,
     owner: NonNull<dyn AnyStore>,
@@ -108,7 +108,7 @@ impl Drop for Leave {
 /// # Safety
 ///
 /// As for [`run`], and [`prepare`] was called for the outermost of the runs under way.
-#[inline]
+#[inline(always)]
 unsafe fn run_prepared(
     header: NonNull<StoreHeader>,
     owner: NonNull<dyn AnyStore>,
@@ -151,32 +151,59 @@ unsafe fn run_prepared(
 /// # Safety
 ///
 /// As for [`run`].
+#[inline]
 unsafe fn prepare(header: NonNull<StoreHeader>, owner: NonNull<dyn AnyStore>) -> Result<()> {
     let mut owner = owner;
     // SAFETY: there is no other live reference to the store (the caller's promise).
     let store = unsafe { owner.as_mut() }.objects();
-    let config = store.engine().config();
-    if config.signals_based_traps {
-        crescendo_code::ensure_thread_ready()?;
-    }
-    let limit = native_stack_limit(crescendo_code::stack_pointer(), config.max_wasm_stack);
-    store.ensure_value_stack()?;
+    let here = crescendo_code::stack_pointer();
     // SAFETY: the store is alive, and the field is plain data.
+    let known = unsafe { (*header.as_ptr()).native_stack };
+    let thread = crescendo_code::ready_thread();
+    let stack = if known.thread == thread && thread != 0 && (known.low..known.high).contains(&here) {
+        known
+    } else {
+        prepare_thread(store, here)?
+    };
+    // SAFETY: as above.
+    unsafe { (*header.as_ptr()).native_stack = stack };
+    let limit = native_stack_limit(stack, here, store.engine().config().max_wasm_stack);
+    // SAFETY: as above.
     unsafe { (*header.as_ptr()).vm.native_stack_limit = ptr::without_provenance_mut(limit) };
     store.enter_wasm();
     Ok(())
 }
 
+/// Readies the calling thread, whose stack pointer is at `here`, and the store for it.
+#[cold]
+fn prepare_thread(store: &mut StoreOpaque, here: usize) -> Result<NativeStack> {
+    if store.engine().config().signals_based_traps {
+        crescendo_code::ensure_thread_ready()?;
+    }
+    store.ensure_value_stack()?;
+    Ok(native_stack(here))
+}
+
 /// The lowest address of the native stack at which the host may still enter wasm, when it is at `here` now.
-fn native_stack_limit(here: usize, most: usize) -> usize {
-    let allowed = here.saturating_sub(most);
+#[inline]
+fn native_stack_limit(stack: NativeStack, here: usize, most: usize) -> usize {
+    stack.low.max(here.saturating_sub(most))
+}
+
+/// The native stack that `here` is on.
+fn native_stack(here: usize) -> NativeStack {
     match crescendo_code::native_stack_bounds() {
         Ok(bounds) if (bounds.low..bounds.high).contains(&here) => {
             let reserve = HOST_RESERVE.min((bounds.high - bounds.low) / 4);
-            allowed.max(bounds.low + reserve)
+            // Without signals no thread is ever ready, and each call comes here.
+            NativeStack {
+                thread: crescendo_code::ready_thread(),
+                low: bounds.low + reserve,
+                high: bounds.high,
+            }
         }
         // The thread's stack is unknown, or the host runs on a stack of its own making: it gets little.
-        _ => allowed.max(here.saturating_sub(HOST_RESERVE)),
+        _ => NativeStack { thread: 0, low: here.saturating_sub(HOST_RESERVE), high: here },
     }
 }
 
@@ -220,18 +247,18 @@ impl WasmBacktrace {
 
 #[cfg(test)]
 mod tests {
-    use super::{HOST_RESERVE, native_stack_limit};
+    use super::{HOST_RESERVE, native_stack, native_stack_limit};
 
     #[test]
     fn the_native_limit_lies_below_and_inside_of_the_stack() {
         let here = crescendo_code::stack_pointer();
         let bounds = crescendo_code::native_stack_bounds().unwrap();
         for most in [0, 4096, usize::MAX] {
-            let limit = native_stack_limit(here, most);
+            let limit = native_stack_limit(native_stack(here), here, most);
             assert!(limit > bounds.low && limit <= here, "{most}");
         }
-        assert_eq!(native_stack_limit(here, 4096), here - 4096);
-        assert_eq!(native_stack_limit(64, usize::MAX), 0, "a stack that nobody knows");
-        assert_eq!(native_stack_limit(1 << 20, usize::MAX), (1 << 20) - HOST_RESERVE);
+        assert_eq!(native_stack_limit(native_stack(here), here, 4096), here - 4096);
+        assert_eq!(native_stack(64).low, 0, "a stack that nobody knows");
+        assert_eq!(native_stack(1 << 20).low, (1 << 20) - HOST_RESERVE);
     }
 }

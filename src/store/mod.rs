@@ -18,7 +18,7 @@ mod opaque;
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub(crate) use exceptions::{InFlight, Pins};
 pub(crate) use handle::{StoreId, Stored, wrong_store};
-pub(crate) use opaque::{AnyStore, Failure, StoreHeader, StoreOpaque};
+pub(crate) use opaque::{AnyStore, Failure, NativeStack, StoreHeader, StoreOpaque};
 
 use crate::limits::ResourceLimiter;
 use crate::{Engine, ExnRef, Result};

@@ -44,8 +44,21 @@ pub(crate) struct StoreHeader {
     pub(crate) pending: Option<(NonNull<TagRecord>, Vec<u64>)>,
     /// Exceptions that the host refers to.
     pub(crate) pins: Pins,
+    /// For which thread the limits of the native stack were found out last.
+    pub(crate) native_stack: NativeStack,
     /// While an exception is thrown: where the frame of the interpreted function ends that throws; null elsewhere.
     pub(crate) frame_end: *mut u64,
+}
+
+/// The part of a thread's native stack on which wasm may be entered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct NativeStack {
+    /// The thread's number ([`crescendo_code::ready_thread`]); 0 stands for none.
+    pub(crate) thread: u64,
+    /// The lowest address at which wasm may be entered.
+    pub(crate) low: usize,
+    /// One past the highest.
+    pub(crate) high: usize,
 }
 
 impl StoreHeader {
@@ -147,6 +160,7 @@ impl StoreOpaque {
             in_flight: InFlight::default(),
             pending: None,
             pins: Pins::default(),
+            native_stack: NativeStack::default(),
             frame_end: ptr::null_mut(),
         };
         StoreOpaque {

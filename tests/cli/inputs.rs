@@ -169,12 +169,19 @@ pub fn dir() -> &'static Path {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cli");
         fs::create_dir_all(dir.join("files")).expect("the directory can be made");
         for (name, text) in FILES {
-            fs::write(dir.join(name), text).expect("the file can be written");
+            place(&dir.join(name), text.as_bytes());
         }
         let binary = wat::parse_file(dir.join("math.wat")).expect("the module is valid text");
-        fs::write(dir.join("cut.wasm"), &binary[..binary.len() - 20]).expect("the file can be written");
-        fs::write(dir.join("math.wasm"), binary).expect("the file can be written");
-        fs::write(dir.join("random.wasm"), [0xff; 100]).expect("the file can be written");
+        place(&dir.join("cut.wasm"), &binary[..binary.len() - 20]);
+        place(&dir.join("math.wasm"), &binary);
+        place(&dir.join("random.wasm"), &[0xff; 100]);
         dir
     })
+}
+
+/// Writes a file at once: another process of the tests may be reading the same one.
+fn place(path: &Path, contents: &[u8]) {
+    let own = path.with_extension(std::process::id().to_string());
+    fs::write(&own, contents).expect("the file can be written");
+    fs::rename(&own, path).expect("the file can be renamed");
 }

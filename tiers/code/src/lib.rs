@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`TextRegion`], [`TrapRow`], [`register_text`] | code in which a fault is a trap |
 //! | [`install_trap_handlers`] | the process's signal handlers, once |
-//! | [`ensure_thread_ready`] | the calling thread's alternate signal stack |
+//! | [`ensure_thread_ready`], [`ready_thread`] | the calling thread's alternate signal stack |
 //! | [`NativeCode`], [`native_code_at`], [`native_landing_at`] | executable memory, and what an address in it belongs to |
 //! | [`set_running_store`] | whose guest runs on a thread, for traps of native code |
 //! | [`GuardRange`] | addresses at which a fault of native code is a trap |
@@ -38,7 +38,7 @@ pub use native::{
 pub use reservation::Reservation;
 pub use sys::{
     StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority, missing_cpu_feature,
-    monotonic_nanoseconds, native_stack_bounds, page_size, scan_native_stack, stack_pointer,
+    monotonic_nanoseconds, native_stack_bounds, page_size, ready_thread, scan_native_stack, stack_pointer,
     synchronize_threads, thread_id,
 };
 pub use text::{TextRegion, TrapRow, register_text};

@@ -362,6 +362,7 @@ thread_local! {
 }
 
 /// Names the store whose guest runs on the calling thread from now on; gives the one before.
+#[inline]
 pub fn set_running_store(store: *mut VmStoreContext) -> *mut VmStoreContext {
     RUNNING.replace(store)
 }

@@ -510,23 +510,22 @@ pub unsafe fn run(
     let memories = context.wrapping_byte_add(VmContext::MEMORIES as usize).cast::<*mut VmMemory>();
     // SAFETY: an instance's context points to at least one memory.
     let memory = unsafe { memories.read() };
-    // SAFETY: the store is alive and used by this thread only.
-    let outer = unsafe { store.read() };
+    // SAFETY: the store is alive and used by this thread only; the borrow ends before the handlers run.
+    let state = unsafe { &mut *store };
+    let (outer_entry_sp, outer_base) = (state.entry_sp, state.base_transition);
     let mut transition = VmTransition {
-        prev: outer.transitions,
-        outer_exit_ip: outer.exit_ip,
-        outer_exit_fp: outer.exit_fp,
-        outer_exit_context: outer.exit_context,
-        outer_value_top: outer.value_top,
+        prev: state.transitions,
+        outer_exit_ip: state.exit_ip,
+        outer_exit_fp: state.exit_fp,
+        outer_exit_context: state.exit_context,
+        outer_value_top: state.value_top,
         run_sp: std::ptr::without_provenance_mut(crescendo_code::stack_pointer()),
         run_fp: std::ptr::null_mut(),
     };
-    // SAFETY: as above.
-    unsafe { (*store).transitions = &raw mut transition };
-    // SAFETY: as above.
-    unsafe { (*store).base_transition = &raw mut transition };
-    // SAFETY: as above.
-    unsafe { (*store).trap_code = 0 };
+    let link = &raw mut transition;
+    state.transitions = link;
+    state.base_transition = link;
+    state.trap_code = 0;
     let entry = Entry {
         // SAFETY: an entry points to a cell, which starts with its handler.
         handler: unsafe { ip.cast::<u64>().read_unaligned() },
@@ -551,15 +550,17 @@ pub unsafe fn run(
     if status != ExitStatus::Return {
         failed(status);
     }
+    // SAFETY: the link is alive, and nobody else has it now.
+    let outer = unsafe { link.read() };
     // SAFETY: the store is alive; nothing else changed the chain, since inner runs restore it.
-    let inner = unsafe { &mut *store };
-    inner.transitions = outer.transitions;
-    inner.exit_ip = outer.exit_ip;
-    inner.exit_fp = outer.exit_fp;
-    inner.exit_context = outer.exit_context;
-    inner.entry_sp = outer.entry_sp;
-    inner.base_transition = outer.base_transition;
+    let state = unsafe { &mut *store };
+    state.transitions = outer.prev;
+    state.exit_ip = outer.outer_exit_ip;
+    state.exit_fp = outer.outer_exit_fp;
+    state.exit_context = outer.outer_exit_context;
+    state.entry_sp = outer_entry_sp;
+    state.base_transition = outer_base;
     // Thunks that a failure left behind had moved it.
-    inner.value_top = outer.value_top;
+    state.value_top = outer.outer_value_top;
     status
 }

@@ -10,6 +10,7 @@
 use super::pages::{Access, Mapping, page_size, succeed};
 use super::signals::TRAP_SIGNALS;
 use std::cell::{Cell, OnceCell};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, mem, ptr};
 
 /// Bytes that the handlers need beside the kernel's frame, also when they are instrumented; a test measures that they take
@@ -20,7 +21,8 @@ const HANDLER_BYTES: usize = if cfg!(debug_assertions) { 12 << 10 } else { 4 << 
 const OWN_BYTES: usize = 64 << 10;
 
 thread_local! {
-    static READY: Cell<bool> = const { Cell::new(false) };
+    /// 0 until the thread is ready, then a number that no other thread has had.
+    static READY: Cell<u64> = const { Cell::new(0) };
     static OWN: OnceCell<AlternateStack> = const { OnceCell::new() };
 }
 
@@ -42,7 +44,14 @@ thread_local! {
 /// ```
 #[inline]
 pub fn ensure_thread_ready() -> io::Result<()> {
-    if READY.get() { Ok(()) } else { prepare() }
+    if READY.get() != 0 { Ok(()) } else { prepare() }
+}
+
+/// The number of the calling thread if it is ready: no other thread of the process has it, ever. 0 before
+/// [`ensure_thread_ready`].
+#[inline]
+pub fn ready_thread() -> u64 {
+    READY.get()
 }
 
 #[cold]
@@ -56,7 +65,8 @@ fn prepare() -> io::Result<()> {
         // Traps then run on the native stack, which serves everything but its own overflow.
         let _ = OWN.try_with(|own| own.set(stack));
     }
-    READY.set(true);
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    READY.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
     Ok(())
 }
 
