@@ -28,7 +28,7 @@ pub struct FunctionReport {
     pub state: String,
     /// How many calls and iterations were counted in the interpreter, before the counters stopped.
     pub heat: u64,
-    /// Time spent on compiling it, all entries together.
+    /// Processor time spent on compiling it, all entries together.
     pub compile_time: Duration,
     /// Bytes of its native code, all entries together.
     pub code_bytes: usize,

@@ -17,7 +17,7 @@ const DEFAULT_ITERATIONS: u32 = 10_000;
 const DEFAULT_MAX_FUNCTION_BYTES: u32 = 256 << 10;
 /// Loops of a function that get an entry of their own.
 const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
-/// Milliseconds of compiling after which a function gets no further native code.
+/// Milliseconds of compiling, in processor time, after which a function gets no further native code.
 const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;
 /// Bytes of native code that the modules of an engine may have.
 const DEFAULT_CODE_BUDGET: usize = 256 << 20;
@@ -137,7 +137,8 @@ impl Tiering {
         self
     }
 
-    /// After how many milliseconds that were spent on compiling it a function gets no further native code. Default 500.
+    /// After how many milliseconds of processor time that were spent on compiling it a function gets no further native code.
+    /// Default 500.
     #[must_use]
     pub fn max_compile_millis(mut self, millis: u32) -> Tiering {
         self.max_compile_millis = millis;

@@ -7,13 +7,14 @@ use crate::module::Module;
 use crate::tiering::settings::Baseline;
 use crescendo_code::{
     NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
+    thread_nanoseconds,
 };
 use crescendo_interp::Variant;
 use crescendo_jit::{Compiled, Entry, OptLevel, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why a function got no code.
 #[derive(Debug)]
@@ -59,21 +60,21 @@ pub(super) fn first_level(tiering: &EngineTiering, target: Target, busy: bool) -
     if baseline && target.at_loop.is_none() { OptLevel::None } else { OptLevel::Speed }
 }
 
-/// Compiles a function and puts it where it can run, thunks for what it calls included; with the time that it took.
+/// Compiles a function and puts it where it can run, thunks for what it calls included; with the processor time that it took.
 pub(super) fn compile(
     module: &Module,
     target: Target,
     opt_level: OptLevel,
     scratch: &mut Scratch,
 ) -> (Result<NativeCode, Failure>, Duration) {
-    let started = Instant::now();
+    let started = thread_nanoseconds();
     // A defect of the compiler costs the function its native code, not the guest its life.
     let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, opt_level, scratch)));
     let result = result.unwrap_or_else(|_| {
         *scratch = Scratch::new();
         Err(Error::msg("the compiler panicked").into())
     });
-    let elapsed = started.elapsed();
+    let elapsed = Duration::from_nanos(thread_nanoseconds() - started);
     tracing::debug!(
         target: "crescendo::tiering",
         func = module.info().func_idx(target.func).as_u32(),

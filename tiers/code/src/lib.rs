@@ -20,6 +20,7 @@
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
 //! | [`synchronize_threads`] | a barrier on all threads, for whoever frees what others may use |
 //! | [`monotonic_nanoseconds`], [`thread_id`] | for profilers |
+//! | [`thread_nanoseconds`] | what work has cost |
 //! | [`page_size`] | the granularity of all of this |
 
 mod guards;
@@ -39,7 +40,7 @@ pub use reservation::Reservation;
 pub use sys::{
     StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority, missing_cpu_feature,
     monotonic_nanoseconds, native_stack_bounds, page_size, ready_thread, scan_native_stack, stack_pointer,
-    synchronize_threads, thread_id,
+    synchronize_threads, thread_id, thread_nanoseconds,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

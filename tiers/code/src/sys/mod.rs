@@ -29,7 +29,7 @@ mod priority;
 mod signals;
 
 pub use alternate_stack::{ensure_thread_ready, ready_thread};
-pub use clock::{monotonic_nanoseconds, thread_id};
+pub use clock::{monotonic_nanoseconds, thread_id, thread_nanoseconds};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
 pub use machine::{missing_cpu_feature, stack_pointer};
