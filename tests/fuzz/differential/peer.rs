@@ -2,6 +2,7 @@
 
 use super::adapter::engine_adapter;
 use super::{Extra, Kind, Stop};
+use wasmi::errors::{ErrorKind, InstantiationError};
 use wasmi::{Config, Engine, Error, Extern, Store, ValType};
 
 /// What wasmi does not have.
@@ -32,7 +33,13 @@ fn reference_kind(ty: &ValType) -> Option<Kind> {
 }
 
 fn stop(error: &Error, _: &mut Store<u64>) -> Stop {
-    error.as_trap_code().map_or_else(|| Stop::Other(error.to_string()), stop_of)
+    match error.kind() {
+        // To the specification this is a trap.
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+            Stop::TableOutOfBounds
+        }
+        _ => error.as_trap_code().map_or_else(|| Stop::Other(error.to_string()), stop_of),
+    }
 }
 
 /// wasmi keeps no backtrace.
