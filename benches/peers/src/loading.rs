@@ -6,11 +6,12 @@
 use crate::Result;
 use crate::cases::Case;
 use crate::engines::{crescendo as ours, wasmi as theirs};
-use crate::measure::{Sample, milliseconds};
+use crate::measure::milliseconds;
 use crescendo::{Module, Validation};
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Arena, ModuleEnv, TranslateOptions};
 use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry};
+use crescendo_processes::sample::Sample;
 use std::time::Instant;
 use wasmi::CompilationMode;
 

@@ -1,7 +1,8 @@
 //! Runs the same modules in this engine and in Wasmi, or with `--native` in Wasmtime, side by side in one process, and compares speed, output and memory.
 //!
 //! `peers [--repetitions N] [--no-loading] [--native] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts
-//! of names of cases. Ends with 1 when the engines differ in a result, in what a program prints, or in a byte of the final memory.
+//! of names of cases. With `--envelope` the amount of work grows instead, and plots go to a folder. Ends with 1 when the engines differ in a
+//! result, in what a program prints, or in a byte of the final memory.
 //!
 //! | module | what |
 //! |---|---|
@@ -10,34 +11,50 @@
 //! | [`wasi`] | what programs see of the world |
 //! | [`measure`] | turns, medians, ratios |
 //! | [`loading`] | costs of loading and translating |
+//! | [`envelope`] | time to finish over amount of work |
 //! | [`report`] | the tables |
 
 mod cases;
 mod engines;
+mod envelope;
 mod loading;
 mod measure;
 mod report;
 mod wasi;
 
+use crescendo_processes::root;
+use engines::Contender;
 use engines::crescendo::{Crescendo, Tiered};
 use engines::wasmi::Wasmi;
-use engines::wasmtime::Wasmtime;
+use engines::wasmtime::{Wasmtime, Winch};
+use envelope::Reach;
 use measure::Comparison;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Errors end the program with their message.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [FILTER…]";
+const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [FILTER…]
+peers --envelope [--repetitions N] [--longest SECONDS] [--time-limit SECONDS] [--out FOLDER] [FILTER…]";
 
 /// Runs before compiled code is measured: by then all that is hot is compiled.
 const WARM_UP: usize = 4;
 
+/// Runs of each engine, if no option says otherwise.
+const REPETITIONS: usize = 11;
+
 struct Options {
-    repetitions: usize,
+    repetitions: Option<usize>,
     loading: bool,
     /// Compiled code is compared, instead of interpreters.
     native: bool,
+    /// The amount of work grows.
+    envelope: bool,
+    /// Seconds: the largest amount of work, the longest run.
+    longest: f64,
+    limit: f64,
+    out: PathBuf,
     filters: Vec<String>,
 }
 
@@ -56,15 +73,29 @@ fn main() -> ExitCode {
 }
 
 fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
-    let mut options = Options { repetitions: 11, loading: true, native: false, filters: Vec::new() };
+    let mut options = Options {
+        repetitions: None,
+        loading: true,
+        native: false,
+        envelope: false,
+        longest: 100.0,
+        limit: 300.0,
+        out: root().join("benches/peers/target/processes"),
+        filters: Vec::new(),
+    };
     while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(USAGE);
         match arg.as_str() {
             "--repetitions" => {
-                let number = args.next().and_then(|number| number.parse().ok());
-                options.repetitions = number.filter(|number| *number > 0).ok_or(USAGE)?;
+                let number = value()?.parse().ok().filter(|number| *number > 0);
+                options.repetitions = Some(number.ok_or(USAGE)?);
             }
             "--native" => (options.native, options.loading) = (true, false),
             "--no-loading" => options.loading = false,
+            "--envelope" => options.envelope = true,
+            "--longest" => options.longest = value()?.parse()?,
+            "--time-limit" => options.limit = value()?.parse()?,
+            "--out" => options.out = value()?.into(),
             _ if arg.starts_with('-') => return Err(USAGE.into()),
             _ => options.filters.push(arg),
         }
@@ -74,6 +105,15 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
 
 /// Answers whether the engines agree everywhere.
 fn run(options: &Options) -> Result<bool> {
+    if options.envelope {
+        report::environment(
+            "21 of what takes less than a second, 3 of other runs, if no option says otherwise",
+        );
+        let reach =
+            Reach { longest: options.longest, limit: options.limit, repetitions: options.repetitions };
+        return envelope::run(&reach, &options.filters, &options.out);
+    }
+    let repetitions = options.repetitions.unwrap_or(REPETITIONS);
     let kernels = cases::kernels(&options.filters)?;
     let vectors = cases::vectors(&options.filters)?;
     let throws = cases::throws(&options.filters)?;
@@ -81,38 +121,41 @@ fn run(options: &Options) -> Result<bool> {
     if [&kernels, &vectors, &throws, &programs].into_iter().all(Vec::is_empty) {
         return Err("no case has such a name".into());
     }
-    report::environment(options.repetitions);
-    let peer = if options.native { "wasmtime" } else { "wasmi" };
+    report::environment(&format!("{repetitions}; numbers are medians (minimum..maximum)"));
+    // Winch takes fewer proposals than the others.
+    let compiled = [(Contender::of::<Wasmtime>(), false), (Contender::of::<Winch>(), true)];
+    let interpreted = [(Contender::of::<Wasmi>(), false)];
+    let peers: &[_] = if options.native { &compiled } else { &interpreted };
+    let (own, warm_up) =
+        if options.native { (Contender::of::<Tiered>(), WARM_UP) } else { (Contender::of::<Crescendo>(), 1) };
     // Exceptions are so much faster that a mean with them would say nothing of the rest.
     let (mut all, mut agree) = (Vec::new(), true);
-    for (title, peer, cases) in [
-        ("kernel", peer, &kernels),
-        ("kernel with vectors", peer, &vectors),
-        ("exceptions", "wasmtime", &throws),
-        ("program", peer, &programs),
+    for (title, peers, cases) in [
+        ("kernel", peers, &kernels),
+        ("kernel with vectors", peers, &vectors),
+        // Wasmi and Winch have none.
+        ("exceptions", &compiled[..1], &throws),
+        ("program", peers, &programs),
     ] {
         let compare = |case: &cases::Case| {
             eprintln!("running {}", case.name);
-            match (options.native, peer) {
-                (true, _) => measure::compare::<Wasmtime, Tiered>(case, options.repetitions, WARM_UP),
-                (false, "wasmi") => measure::compare::<Wasmi, Crescendo>(case, options.repetitions, 1),
-                (false, _) => measure::compare::<Wasmtime, Crescendo>(case, options.repetitions, 1),
-            }
+            measure::compare(case, peers, own, repetitions, warm_up)
         };
         let results: Vec<Comparison> = cases.iter().map(compare).collect::<Result<_>>()?;
-        report::comparisons(title, peer, &results);
+        report::comparisons(title, &results);
         agree &= results.iter().all(|case| case.difference.is_none());
         if title != "exceptions" {
             all.extend(results);
         }
     }
     if !all.is_empty() {
-        println!("Geometric mean of all without exceptions: {:.2}.\n", measure::geometric_mean(&all));
+        let means = peers.iter().map(|(peer, _)| format!("{} {}", peer.name, report::mean(&all, peer.name)));
+        println!("Geometric means of all without exceptions: {}.\n", means.collect::<Vec<_>>().join(", "));
     }
     if options.loading {
         let loadings = programs.iter().map(|program| {
             eprintln!("loading {}", program.name);
-            loading::measure(program, options.repetitions)
+            loading::measure(program, repetitions)
         });
         report::loadings(&loadings.collect::<Result<Vec<_>>>()?);
         report::handlers();

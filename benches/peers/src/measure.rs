@@ -1,121 +1,130 @@
-//! Repeated measurements: [`Sample`], and two engines on one case, [`compare`].
+//! Engines on one case: [`compare`].
 //!
 //! Noise is met in three ways. The engines take turns, and who begins changes each time, so that a slow minute of the machine
-//! hits both. Ratios are of neighbours in time, and the median of them counts. Every number comes with its range.
+//! hits all. Ratios are of neighbours in time, and the median of them counts. Every number comes with its range.
 
 use crate::Result;
 use crate::cases::{Case, Start};
-use crate::engines::{Peer, Run};
-use std::fmt;
+use crate::engines::{Contender, End, Outcome, Run};
+use crescendo_processes::sample::{self, Sample};
 use std::time::Duration;
 
-/// Repeated measurements of one quantity; never empty.
-pub struct Sample {
-    sorted: Vec<f64>,
-}
-
-impl Sample {
-    /// A sample of these numbers, of which there is one at least.
-    pub fn new(mut numbers: Vec<f64>) -> Sample {
-        assert!(!numbers.is_empty(), "a sample needs a measurement");
-        numbers.sort_by(f64::total_cmp);
-        Sample { sorted: numbers }
-    }
-
-    /// The middle one, or the mean of the two in the middle.
-    pub fn median(&self) -> f64 {
-        let middle = self.sorted.len() / 2;
-        if self.sorted.len() % 2 == 1 {
-            self.sorted[middle]
-        } else {
-            (self.sorted[middle - 1] + self.sorted[middle]) / 2.0
-        }
-    }
-
-    /// The smallest one.
-    pub fn min(&self) -> f64 {
-        self.sorted[0]
-    }
-
-    /// The largest one.
-    pub fn max(&self) -> f64 {
-        self.sorted[self.sorted.len() - 1]
-    }
-}
-
-/// The median and the range, with the precision that the formatter asks for.
-impl fmt::Display for Sample {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = f.precision().unwrap_or(1);
-        write!(f, "{:.digits$} ({:.digits$}..{:.digits$})", self.median(), self.min(), self.max())
-    }
-}
-
-/// Two engines on one case.
+/// Engines on one case.
 pub struct Comparison {
     /// The case.
     pub name: String,
-    /// Milliseconds of the first engine.
-    pub first: Sample,
-    /// Milliseconds of the second engine.
-    pub second: Sample,
-    /// Time of the first engine as a multiple of the second one's, of each pair.
-    pub ratio: Sample,
+    /// The others.
+    pub peers: Vec<Measured>,
+    /// Milliseconds of this engine.
+    pub own: Sample,
     /// Bytes of memory that were compared.
     pub memory: usize,
     /// Where the engines, or the program and what it should print, differ.
     pub difference: Option<&'static str>,
 }
 
-/// Runs a case `repetitions` times in both engines, after `warm_up` runs in each that are compared and not timed.
-pub fn compare<A: Peer, B: Peer>(case: &Case, repetitions: usize, warm_up: usize) -> Result<Comparison> {
-    let within = |engine: &str, error| format!("{} in {engine}: {error}", case.name);
-    let first = A::load(&case.wasm).map_err(|error| within(A::NAME, error))?;
-    let second = B::load(&case.wasm).map_err(|error| within(B::NAME, error))?;
-    let run_first = || first.run(case).map_err(|error| within(A::NAME, error));
-    let run_second = || second.run(case).map_err(|error| within(B::NAME, error));
+/// A peer on one case.
+pub struct Measured {
+    /// The peer.
+    pub name: &'static str,
+    /// Its milliseconds, and they as a multiple of this engine's of each turn; or why it does not take the module.
+    pub outcome: Result<(Sample, Sample), String>,
+}
 
-    let (expected, found) = (run_first()?.end, run_second()?.end);
-    let mut difference = expected.difference(&found);
+/// A loaded module and what its runs took.
+struct Turns {
+    name: &'static str,
+    module: Box<dyn Run>,
+    milliseconds: Vec<f64>,
+}
+
+impl Turns {
+    fn run(&self, case: &Case) -> Result<Outcome> {
+        self.module.run(case).map_err(|error| format!("{} in {}: {error}", case.name, self.name).into())
+    }
+}
+
+/// Runs a case `repetitions` times in all engines, after `warm_up` runs in each that are compared and not timed. `own` is this engine;
+/// of the peers those whose `may_refuse` is set may refuse to load the module.
+pub fn compare(
+    case: &Case,
+    peers: &[(Contender, bool)],
+    own: Contender,
+    repetitions: usize,
+    warm_up: usize,
+) -> Result<Comparison> {
+    let (mut turns, mut refusals) = (Vec::new(), Vec::new());
+    for (contender, may_refuse) in peers.iter().copied().chain([(own, false)]) {
+        match (contender.load)(&case.wasm) {
+            Ok(module) => turns.push(Turns { name: contender.name, module, milliseconds: Vec::new() }),
+            Err(error) if may_refuse => refusals.push((contender.name, reason(error.as_ref()))),
+            Err(error) => return Err(format!("{} in {}: {error}", case.name, contender.name).into()),
+        }
+    }
+    let expected = turns[0].run(case)?.end;
+    let mut difference = None;
+    for engine in &turns[1..] {
+        difference = difference.or(expected.difference(&engine.run(case)?.end));
+    }
     if let Start::Program { stdout, .. } = &case.start
-        && found.stdout != *stdout
+        && expected.stdout != *stdout
     {
         difference = Some("expected stdout");
     }
-    let memory = found.memory.len();
-    drop((expected, found));
     for _ in 1..warm_up {
-        difference = difference.or(run_first()?.end.difference(&run_second()?.end));
+        for engine in &turns {
+            difference = difference.or(expected.difference(&engine.run(case)?.end));
+        }
     }
-
-    let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
     for repetition in 0..repetitions {
-        let (a, b) = if repetition % 2 == 0 {
-            let a = run_first()?;
-            (a, run_second()?)
-        } else {
-            let b = run_second()?;
-            (run_first()?, b)
-        };
-        difference = difference.or(a.end.difference(&b.end));
-        firsts.push(milliseconds(a.elapsed));
-        seconds.push(milliseconds(b.elapsed));
+        let mut ends: Vec<End> = Vec::new();
+        for turn in 0..turns.len() {
+            let index = (turn + repetition) % turns.len();
+            let outcome = turns[index].run(case)?;
+            turns[index].milliseconds.push(milliseconds(outcome.elapsed));
+            ends.push(outcome.end);
+        }
+        difference = difference.or(ends.windows(2).find_map(|pair| pair[0].difference(&pair[1])));
     }
-    let ratios = firsts.iter().zip(&seconds).map(|(a, b)| a / b).collect();
     Ok(Comparison {
         name: case.name.clone(),
-        first: Sample::new(firsts),
-        second: Sample::new(seconds),
-        ratio: Sample::new(ratios),
-        memory,
+        peers: peers.iter().map(|(peer, _)| measured(peer.name, &turns, &refusals)).collect(),
+        own: Sample::new(turns[turns.len() - 1].milliseconds.clone()),
+        memory: expected.memory.len(),
         difference,
     })
 }
 
-/// The geometric mean of the medians of ratios.
-pub fn geometric_mean<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>) -> f64 {
-    let logarithms: Vec<f64> = comparisons.into_iter().map(|case| case.ratio.median().ln()).collect();
-    (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp()
+/// A peer's part of the turns, this engine's being the last of them.
+fn measured(name: &'static str, turns: &[Turns], refusals: &[(&'static str, String)]) -> Measured {
+    let own = &turns[turns.len() - 1];
+    let outcome = match turns.iter().find(|engine| engine.name == name) {
+        Some(peer) => {
+            let ratios =
+                peer.milliseconds.iter().zip(&own.milliseconds).map(|(peer, own)| peer / own).collect();
+            Ok((Sample::new(peer.milliseconds.clone()), Sample::new(ratios)))
+        }
+        None => Err(refusals
+            .iter()
+            .find(|refusal| refusal.0 == name)
+            .map_or(String::new(), |refusal| refusal.1.clone())),
+    };
+    Measured { name, outcome }
+}
+
+/// The innermost cause of an error, fit for a cell of a table.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string().replace(['\n', '|'], " ")
+}
+
+/// The geometric mean of the medians of ratios to a peer, over the cases that it takes.
+pub fn geometric_mean<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>, peer: &str) -> Option<f64> {
+    let measured = comparisons.into_iter().filter_map(|case| case.peers.iter().find(|one| one.name == peer));
+    sample::geometric_mean(measured.filter_map(|one| Some(one.outcome.as_ref().ok()?.1.median())))
 }
 
 /// A duration in milliseconds.

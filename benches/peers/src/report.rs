@@ -1,43 +1,63 @@
 //! Tables in Markdown, and the machine and versions they are from.
 
 use crate::loading::Loading;
-use crate::measure::{Comparison, geometric_mean};
-use std::process::Command;
+use crate::measure::{Comparison, Measured, geometric_mean};
+use crescendo_processes::machine;
 
 /// The versions that the build used.
 const LOCK: &str = include_str!("../Cargo.lock");
 
-/// Prints the machine, the versions and how measurements were taken.
-pub fn environment(repetitions: usize) {
-    println!("- machine: {}, {} threads", cpu(), threads());
-    println!("- load average before the run: {}", load_average());
+/// Prints the machine, the versions and how often measurements were taken.
+pub fn environment(repetitions: &str) {
+    println!("- machine: {}, {} threads", machine::cpu(), machine::threads());
+    println!("- load average before the run: {}", machine::load_average());
     println!(
         "- versions: crescendo {}, wasmi {}, wasmtime {}, {}",
         version("crescendo"),
         version("wasmi"),
         version("wasmtime"),
-        compiler()
+        machine::compiler()
     );
-    println!("- repetitions: {repetitions}; numbers are medians (minimum..maximum)");
+    println!("- repetitions: {repetitions}");
     println!();
 }
 
-/// Prints a table of comparisons, of a peer first and this engine second.
-pub fn comparisons(title: &str, peer: &str, comparisons: &[Comparison]) {
-    if comparisons.is_empty() {
-        return;
-    }
-    println!("| {title} | {peer} ms | crescendo ms | {peer} / crescendo | result, output, memory |");
-    println!("| --- | ---: | ---: | ---: | --- |");
+/// Prints a table of comparisons: the peers and this engine, then ratios to each peer.
+pub fn comparisons(title: &str, comparisons: &[Comparison]) {
+    let Some(first) = comparisons.first() else { return };
+    let peers: Vec<&str> = first.peers.iter().map(|peer| peer.name).collect();
+    let times: String = peers.iter().map(|peer| format!(" {peer} ms |")).collect();
+    let ratios: String = peers.iter().map(|peer| format!(" {peer} / crescendo |")).collect();
+    println!("| {title} |{times} crescendo ms |{ratios} result, output, memory |");
+    println!("| --- |{} --- |", " ---: |".repeat(2 * peers.len() + 1));
     for case in comparisons {
         let verdict = match case.difference {
             None => format!("identical ({} KiB)", case.memory / 1024),
             Some(what) => format!("DIFFERENT: {what}"),
         };
-        println!("| {} | {} | {} | {:.2} | {verdict} |", case.name, case.first, case.second, case.ratio);
+        let times: String = case.peers.iter().map(|peer| format!(" {} |", time(peer))).collect();
+        let ratios: String = case.peers.iter().map(|peer| format!(" {} |", ratio(peer))).collect();
+        println!("| {} |{times} {} |{ratios} {verdict} |", case.name, case.own);
     }
-    println!("| geometric mean | | | {:.2} | |", geometric_mean(comparisons));
+    let means: String = peers.iter().map(|peer| format!(" {} |", mean(comparisons, peer))).collect();
+    println!("| geometric mean |{}{means} |", " |".repeat(peers.len() + 1));
     println!();
+}
+
+/// The geometric mean of ratios to a peer, with two digits.
+pub fn mean<'a>(comparisons: impl IntoIterator<Item = &'a Comparison>, peer: &str) -> String {
+    geometric_mean(comparisons, peer).map_or("–".to_string(), |mean| format!("{mean:.2}"))
+}
+
+fn time(peer: &Measured) -> String {
+    match &peer.outcome {
+        Ok((time, _)) => time.to_string(),
+        Err(reason) => format!("refuses it: {reason}"),
+    }
+}
+
+fn ratio(peer: &Measured) -> String {
+    peer.outcome.as_ref().map_or("–".to_string(), |(_, ratio)| format!("{ratio:.2}"))
 }
 
 /// Prints what loading and translating costs.
@@ -87,30 +107,9 @@ pub fn handlers() {
     println!("Handler table: {count} handlers, {bytes} bytes ({} KiB).", bytes / 1024);
 }
 
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or("unknown processor", |(_, name)| name).to_string()
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn load_average() -> String {
-    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    averages.split(' ').next().filter(|one| !one.is_empty()).unwrap_or("unknown").to_string()
-}
-
 /// The version of a package in the lock file.
 fn version(package: &str) -> &'static str {
     let mut lines = LOCK.lines().skip_while(|line| *line != format!("name = \"{package}\""));
     let version = lines.nth(1).and_then(|line| line.strip_prefix("version = "));
     version.map_or("unknown", |version| version.trim_matches('"'))
-}
-
-fn compiler() -> String {
-    let output = Command::new("rustc").arg("--version").output().map(|output| output.stdout);
-    let version = output.ok().and_then(|version| String::from_utf8(version).ok()).unwrap_or_default();
-    if version.is_empty() { "unknown compiler".to_string() } else { version.trim().to_string() }
 }

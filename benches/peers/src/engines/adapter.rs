@@ -23,7 +23,7 @@ macro_rules! engine_adapter {
                     })
                     .collect();
                 let mut results = vec![$engine::Val::I32(0); ty.results().len()];
-                let (called, elapsed) =
+                let (called, elapsed, done) =
                     $crate::engines::timed(|| func.call(&mut store, &params, &mut results));
                 let result = match called {
                     Ok(()) => results.first().map_or(0, bits),
@@ -36,7 +36,7 @@ macro_rules! engine_adapter {
                 let memory = memory.map_or(Vec::new(), |memory| memory.data(&store).to_vec());
                 let $crate::wasi::World { stdout, stderr, .. } = store.into_data();
                 let end = $crate::engines::End { result, stdout, stderr, memory };
-                Ok($crate::engines::Outcome { elapsed, end })
+                Ok($crate::engines::Outcome { elapsed, done, end })
             }
         }
 

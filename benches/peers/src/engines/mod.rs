@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`crescendo`] | this one |
 //! | [`wasmi`] | Wasmi 2.0 |
-//! | [`wasmtime`] | Wasmtime 48, which compiles everything with Cranelift |
+//! | [`wasmtime`] | Wasmtime 48, which compiles everything with Cranelift, or with Winch |
 
 mod adapter;
 pub mod crescendo;
@@ -14,7 +14,7 @@ pub mod wasmtime;
 use crate::Result;
 use crate::cases::Case;
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Stack for guests, in bytes, in both engines: enough for all cases.
 const STACK: usize = 16 << 20;
@@ -30,6 +30,22 @@ pub trait Peer {
     fn load(wasm: &[u8]) -> Result<Self::Module>;
 }
 
+/// A [`Peer`] as a value.
+#[derive(Clone, Copy)]
+pub struct Contender {
+    /// The name in tables.
+    pub name: &'static str,
+    /// As [`Peer::load`].
+    pub load: fn(&[u8]) -> Result<Box<dyn Run>>,
+}
+
+impl Contender {
+    /// This engine.
+    pub fn of<P: Peer<Module: 'static>>() -> Contender {
+        Contender { name: P::NAME, load: |wasm| Ok(Box::new(P::load(wasm)?)) }
+    }
+}
+
 /// A loaded module of an engine.
 pub trait Run {
     /// Runs a case in a new store and instance, and takes the processor time of the call alone.
@@ -40,12 +56,14 @@ pub trait Run {
 pub struct Outcome {
     /// The processor time of the call.
     pub elapsed: Duration,
+    /// When the call was over.
+    pub done: Instant,
     /// What can be compared.
     pub end: End,
 }
 
 /// What a run left.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct End {
     /// The bits of a kernel's result, or the exit code of a program.
     pub result: u64,
@@ -76,11 +94,12 @@ impl End {
     }
 }
 
-/// What a call answers and the processor time that it took, which is the same whatever else the machine does at the time.
-fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration) {
+/// What a call answers, the processor time that it took, which is the same whatever else the machine does at the time, and when it
+/// was over.
+fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration, Instant) {
     let start = thread_time();
     let result = call();
-    (result, thread_time().saturating_sub(start))
+    (result, thread_time().saturating_sub(start), Instant::now())
 }
 
 /// Processor time of this thread, the system's work for it included.
