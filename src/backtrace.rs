@@ -89,16 +89,19 @@ impl<'a> Walker<'a> {
         Some(bytecode.record_slot())
     }
 
-    /// Notes a native frame, of which only its code is known: any instance of the module names the module.
+    /// Notes the functions of a native frame, of which only its code is known: any instance of the module names the module.
     fn visit_native(&mut self, raw: &RawFrame) {
-        let Some((info, offset)) = crescendo_code::native_code_at(raw.ip) else { return };
-        if self.instance.is_none_or(|instance| instance.module().id() != info.module) {
-            let found = self.store.instance_of_module(info.module);
+        let Some(place) = crescendo_code::native_code_at(raw.ip) else { return };
+        let module = place.info().module;
+        if self.instance.is_none_or(|instance| instance.module().id() != module) {
+            let found = self.store.instance_of_module(module);
             // SAFETY: instances live as long as the store, which is borrowed.
             self.instance = found.map(|instance| unsafe { instance.as_ref() });
         }
         if let Some(instance) = self.instance {
-            self.note(instance.module(), info.func_index, || offset);
+            for (func_index, offset) in place.frames() {
+                self.note(instance.module(), func_index, || offset);
+            }
         }
     }
 

@@ -17,6 +17,8 @@ const DEFAULT_ITERATIONS: u32 = 10_000;
 const DEFAULT_MAX_FUNCTION_BYTES: u32 = 256 << 10;
 /// Loops of a function that get an entry of their own.
 const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
+/// Bytes of the largest function body that is inlined.
+const DEFAULT_MAX_INLINED_BYTES: u32 = 160;
 /// Milliseconds of compiling, in processor time, after which a function gets no further native code.
 const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;
 /// Bytes of native code that the modules of an engine may have.
@@ -74,6 +76,7 @@ pub struct Tiering {
     pub(crate) iterations: u32,
     pub(crate) max_function_bytes: u32,
     pub(crate) max_loop_entries: u32,
+    pub(crate) max_inlined_bytes: u32,
     pub(crate) max_compile_millis: u32,
     pub(crate) code_budget: usize,
     pub(crate) workers: Option<u32>,
@@ -99,6 +102,7 @@ impl Tiering {
             iterations: DEFAULT_ITERATIONS,
             max_function_bytes: DEFAULT_MAX_FUNCTION_BYTES,
             max_loop_entries: DEFAULT_MAX_LOOP_ENTRIES,
+            max_inlined_bytes: DEFAULT_MAX_INLINED_BYTES,
             max_compile_millis: DEFAULT_MAX_COMPILE_MILLIS,
             code_budget: DEFAULT_CODE_BUDGET,
             workers: None,
@@ -134,6 +138,14 @@ impl Tiering {
     #[must_use]
     pub fn max_loop_entries(mut self, entries: u32) -> Tiering {
         self.max_loop_entries = entries;
+        self
+    }
+
+    /// How many bytes the body of a function may have that becomes a part of its callers' optimised code. Default 160; of functions
+    /// that are not called often a quarter. 0 turns inlining off. Recursive functions are inlined into themselves once.
+    #[must_use]
+    pub fn max_inlined_bytes(mut self, bytes: u32) -> Tiering {
+        self.max_inlined_bytes = bytes;
         self
     }
 
@@ -222,6 +234,7 @@ impl fmt::Debug for Tiering {
             .field("iterations", &self.iterations)
             .field("max_function_bytes", &self.max_function_bytes)
             .field("max_loop_entries", &self.max_loop_entries)
+            .field("max_inlined_bytes", &self.max_inlined_bytes)
             .field("max_compile_millis", &self.max_compile_millis)
             .field("code_budget", &self.code_budget)
             .field("workers", &self.workers)

@@ -8,6 +8,9 @@ pub fn engines() -> Vec<(&'static str, Engine)> {
     modes().into_iter().map(|(name, config)| (name, engine(&config))).collect()
 }
 
+/// Bytes of functions that are inlined where all are.
+const ALL: u32 = 1 << 16;
+
 /// The configurations of all modes that behaviour must not depend on, with a name for messages.
 pub fn modes() -> Vec<(&'static str, Config)> {
     let tiered = |tiering: Tiering| {
@@ -28,6 +31,11 @@ pub fn modes() -> Vec<(&'static str, Config)> {
         (
             "eager, checked memories",
             tiered(Tiering::new(TieringMode::Eager)).signals_based_traps(false).clone(),
+        ),
+        ("eager, all inlined", tiered(Tiering::new(TieringMode::Eager).max_inlined_bytes(ALL))),
+        (
+            "synchronous, soon, all inlined",
+            tiered(at_once(TieringMode::Synchronous).calls(2).max_inlined_bytes(ALL)),
         ),
         ("dynamic, at once", tiered(at_once(TieringMode::Dynamic))),
         (

@@ -248,6 +248,12 @@ fn compiled_beforehand_without_optimisation() {
     check("eager, baseline", Config::new().tiering(tiering), true);
 }
 
+#[test]
+fn compiled_beforehand_with_all_calls_inlined() {
+    let tiering = Tiering::new(TieringMode::Eager).max_inlined_bytes(1 << 16);
+    check("eager, all inlined", Config::new().tiering(tiering), true);
+}
+
 /// Everything is hot at once: every function and every loop moves to native code while others run.
 #[test]
 fn compiled_in_the_background() {

@@ -215,6 +215,7 @@ fn nothing_is_lost_and_nothing_leaks() {
             dynamic().calls(5).iterations(50),
             dynamic().calls(1).iterations(1).code_budget(2_000).baseline(Baseline::Always),
             dynamic().calls(5).iterations(50).baseline(Baseline::Always),
+            dynamic().calls(5).iterations(50).max_inlined_bytes(1 << 16),
             dynamic().calls(50).iterations(500).mask(|func| func % 3 != 1),
             Tiering::new(TieringMode::Synchronous).calls(3).iterations(10).code_budget(3_000),
             Tiering::new(TieringMode::Eager),

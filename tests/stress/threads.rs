@@ -191,7 +191,8 @@ fn config(random: &mut Random) -> Config {
     let skipped = random.below(12) as u32;
     let tiering = Tiering::new(mode).calls(calls).iterations(iterations).mask(move |func| func != skipped);
     let baseline = [Baseline::Never, Baseline::WhenBusy, Baseline::Always][random.below(3) as usize];
-    let tiering = tiering.baseline(baseline);
+    let inlined = [0, 160, 1 << 16][random.below(3) as usize];
+    let tiering = tiering.baseline(baseline).max_inlined_bytes(inlined);
     let mut config = Config::new();
     config.tiering(tiering).fusion(random.below(4) != 0).signals_based_traps(random.below(4) != 0);
     config

@@ -190,6 +190,9 @@ pub(crate) struct Mode {
     /// Let native code take over a loop after this many iterations.
     #[arg(long, value_name = "N")]
     pub(crate) tier_iterations: Option<u32>,
+    /// Inline functions with bodies of up to this many bytes; 0 inlines none.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) inline: Option<u32>,
 }
 
 /// When functions are compiled.
@@ -226,6 +229,9 @@ impl Mode {
         }
         if let Some(iterations) = self.tier_iterations {
             tiering = tiering.iterations(iterations);
+        }
+        if let Some(bytes) = self.inline {
+            tiering = tiering.max_inlined_bytes(bytes);
         }
         config.tiering(tiering);
         self.proposals.apply(&mut config);

@@ -1,16 +1,17 @@
 //! Compiling one function: validated body in, executable code out.
 
+use super::callees::Callees;
 use super::engine::EngineTiering;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crate::tiering::settings::Baseline;
 use crescendo_code::{
-    NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
-    thread_nanoseconds,
+    NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding, NativeLocation,
+    NativeTrap, NativeTry, thread_nanoseconds,
 };
 use crescendo_interp::Variant;
-use crescendo_jit::{Compiled, Entry, OptLevel, Request, Scratch};
+use crescendo_jit::{Compiled, Entry, NoInlining, OptLevel, Request, Scratch};
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,8 +111,10 @@ fn try_compile(
             Entry::Osr { loop_offset: found.offset }
         }
     };
+    let callees = Callees::new(module, target.variant, tiering.settings());
     let request = Request {
         opt_level,
+        inlining: if opt_level == OptLevel::None { &NoInlining } else { &callees },
         info: module.info(),
         bytes: module.bytes(),
         offsets: module.offsets(),
@@ -143,6 +146,17 @@ fn name(module: &Module, target: Target, opt_level: OptLevel) -> String {
 
 fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result<NativeCode> {
     let traps = compiled.traps.iter().map(|trap| NativeTrap { offset: trap.offset, code: trap.code });
+    let mut inlined: Vec<NativeInlined> = Vec::new();
+    for place in &compiled.locations {
+        if inlined.last().and_then(|last| last.call) != place.inlined {
+            inlined.push(NativeInlined { offset: place.offset, call: place.inlined });
+        }
+    }
+    let inlined_calls = compiled.inlined.iter().map(|call| NativeInlinedCall {
+        func_index: call.func_index,
+        call_offset: call.call_offset,
+        caller: call.caller,
+    });
     let locations = compiled.locations.iter();
     let locations = locations.map(|place| NativeLocation { offset: place.offset, wasm: place.wasm });
     let landings = compiled.landings.iter().map(|landing| NativeLanding {
@@ -168,6 +182,8 @@ fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result
         func_index: module.info().func_idx(func).as_u32(),
         traps: traps.collect(),
         locations: locations.collect(),
+        inlined: inlined.into(),
+        inlined_calls: inlined_calls.collect(),
         landings: landings.collect(),
         tries: tries.into(),
         clauses: clauses.into(),

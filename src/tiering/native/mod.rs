@@ -10,6 +10,7 @@
 //! is installed only when thunks exist for every signature that it calls; the guest never waits for a compilation in
 //! [`super::TieringMode::Dynamic`].
 
+mod callees;
 mod compile;
 mod emit;
 mod engine;

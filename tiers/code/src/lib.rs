@@ -33,8 +33,9 @@ mod value_stack;
 
 pub use guards::GuardRange;
 pub use native::{
-    LandingPlace, NativeClause, NativeCode, NativeInfo, NativeLanding, NativeLocation, NativeTrap, NativeTry,
-    ensure_native_memory, native_code_at, native_landing_at, set_running_store,
+    LandingPlace, NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding,
+    NativeLocation, NativePlace, NativeTrap, NativeTry, ensure_native_memory, native_code_at,
+    native_landing_at, set_running_store,
 };
 pub use reservation::Reservation;
 pub use sys::{

@@ -39,6 +39,26 @@ pub struct NativeLocation {
     pub wasm: u32,
 }
 
+/// A call whose callee is a part of the caller's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeInlinedCall {
+    /// The callee's index in the module.
+    pub func_index: u32,
+    /// Byte offset of the call in the module.
+    pub call_offset: u32,
+    /// The inlined call that it is a part of: an earlier index of [`NativeInfo::inlined_calls`].
+    pub caller: Option<u32>,
+}
+
+/// From a place in the code on, until the next one, code belongs to this inlined call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeInlined {
+    /// Bytes from the code's start.
+    pub offset: u32,
+    /// An index of [`NativeInfo::inlined_calls`]; `None` for the function's own body.
+    pub call: Option<u32>,
+}
+
 /// What a piece of native code is, for those who find a pc in it.
 #[derive(Debug, Default)]
 pub struct NativeInfo {
@@ -50,6 +70,10 @@ pub struct NativeInfo {
     pub traps: Box<[NativeTrap]>,
     /// By offset.
     pub locations: Box<[NativeLocation]>,
+    /// By offset; before the first the code is the function's own.
+    pub inlined: Box<[NativeInlined]>,
+    /// What `inlined` refers to.
+    pub inlined_calls: Box<[NativeInlinedCall]>,
     /// The calls whose exceptions the code may catch, by the offset of their return address.
     pub landings: Box<[NativeLanding]>,
     /// What the landings refer to.
@@ -314,17 +338,49 @@ impl Drop for NativeCode {
     }
 }
 
-/// What the native code at a pc is, and the byte offset in the module of the operator that it belongs to.
+/// A place in native code, looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct NativePlace<'a> {
+    info: &'a NativeInfo,
+    offset: u32,
+}
+
+impl<'a> NativePlace<'a> {
+    /// The code that the place is in.
+    pub fn info(&self) -> &'a NativeInfo {
+        self.info
+    }
+
+    /// The functions of the module that run there, callees before their callers: the index of each, and the byte offset in the
+    /// module of the operator that runs or calls.
+    pub fn frames(&self) -> impl Iterator<Item = (u32, Option<u32>)> + use<'a> {
+        let info = self.info;
+        let wasm = before(&info.locations, self.offset, |location| location.offset).map(|found| found.wasm);
+        let call = before(&info.inlined, self.offset, |inlined| inlined.offset).and_then(|found| found.call);
+        let called = |index: u32| info.inlined_calls.get(index as usize);
+        let inlined =
+            std::iter::successors(call.and_then(called), move |found| found.caller.and_then(called));
+        let (functions, offsets) = (inlined.clone(), inlined);
+        let functions = functions.map(|found| found.func_index).chain([info.func_index]);
+        let offsets = std::iter::once(wasm).chain(offsets.map(|found| Some(found.call_offset)));
+        functions.zip(offsets)
+    }
+}
+
+/// The last of the sorted items that is not behind an offset.
+fn before<T>(items: &[T], offset: u32, offset_of: impl Fn(&T) -> u32) -> Option<&T> {
+    let after = items.partition_point(|item| offset_of(item) <= offset);
+    after.checked_sub(1).and_then(|index| items.get(index))
+}
+
+/// What the native code at a pc is.
 ///
 /// The pc of a frame that called is its return address less one. `None` outside of native code.
-pub fn native_code_at<'a>(pc: *const u8) -> Option<(&'a NativeInfo, Option<u32>)> {
+pub fn native_code_at<'a>(pc: *const u8) -> Option<NativePlace<'a>> {
     let arena = existing_arena()?;
     let piece = arena.find(pc.addr())?;
     let offset = pc.addr() - arena.pages.base().addr() - piece.start;
-    let locations = &piece.info.locations;
-    let after = locations.partition_point(|location| location.offset as usize <= offset);
-    let wasm = after.checked_sub(1).and_then(|index| locations.get(index)).map(|location| location.wasm);
-    Some((&piece.info, wasm))
+    Some(NativePlace { info: &piece.info, offset: u32::try_from(offset).ok()? })
 }
 
 /// What follows the call with this return address when an exception comes out of it; `None` if the native code there catches none,
@@ -388,11 +444,33 @@ mod tests {
     }
 
     #[test]
+    fn a_place_in_an_inlined_call_has_all_its_frames() {
+        let inlined = [
+            NativeInlined { offset: 6, call: Some(0) },
+            NativeInlined { offset: 8, call: Some(1) },
+            NativeInlined { offset: 10, call: None },
+        ];
+        let call = |func_index, call_offset, caller| NativeInlinedCall { func_index, call_offset, caller };
+        let info = NativeInfo {
+            inlined: inlined.into(),
+            inlined_calls: [call(7, 22, None), call(8, 33, Some(0))].into(),
+            ..info(1)
+        };
+        let frames = |offset| NativePlace { info: &info, offset }.frames().collect::<Vec<_>>();
+        assert_eq!(frames(4), [(1, Some(10))]);
+        assert_eq!(frames(6), [(7, Some(20)), (1, Some(22))]);
+        assert_eq!(frames(9), [(8, Some(20)), (7, Some(33)), (1, Some(22))]);
+        assert_eq!(frames(10), [(1, Some(20))]);
+    }
+
+    #[test]
     fn addresses_lead_to_their_piece_while_it_lives() {
         let first = NativeCode::install(&[0xc3; 100], info(1)).unwrap();
         let second = NativeCode::install(&[0xc3; 64], info(2)).unwrap();
         let at = |code: &NativeCode, offset| native_code_at(code.start().wrapping_add(offset));
-        let found = |code: &NativeCode, offset| at(code, offset).map(|(info, wasm)| (info.module, wasm));
+        let found = |code: &NativeCode, offset| {
+            at(code, offset).map(|place| (place.info().module, place.frames().next().unwrap().1))
+        };
         assert_eq!(found(&first, 0), Some((1, Some(10))));
         assert_eq!(found(&first, 99), Some((1, Some(20))));
         assert_eq!(found(&first, 100), None, "padding");

@@ -40,7 +40,7 @@ impl RawFrame {
     /// Whether the code that was walked through until here was entered by something other than a frame of its kind.
     fn is_outside(&self) -> bool {
         if self.is_native() {
-            native_code_at(self.ip).is_none_or(|(info, _)| info.module == 0)
+            native_code_at(self.ip).is_none_or(|place| place.info().module == 0)
         } else {
             is_base(self.ip)
         }

@@ -139,6 +139,9 @@ impl<'a> Translator<'_, 'a> {
 impl Calls for Translator<'_, '_> {
     fn call_func(&mut self, func: u32, tail: bool) -> Step {
         let func = FuncIdx::new(func);
+        if !tail && self.inlines(func)? {
+            return self.inline_call(func);
+        }
         let ty = self.info.type_of_func(func);
         let id = self.info.func_type_id(func);
         let callee = match func.as_u32().checked_sub(self.info.imported_func_count()) {

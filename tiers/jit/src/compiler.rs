@@ -2,6 +2,7 @@
 
 use crate::error::{CompileError, Step};
 use crate::function::{Buffers, Translator};
+use crate::inline::Inlining;
 use crate::output::{Compiled, collect};
 use crate::thunks::{self, Thunks};
 use cranelift_codegen::Context;
@@ -82,6 +83,8 @@ pub struct Request<'a> {
     pub entry: Entry,
     /// How it is optimised.
     pub opt_level: OptLevel,
+    /// What it calls without a call.
+    pub inlining: &'a dyn Inlining,
 }
 
 /// Buffers of the compiler, kept from function to function; each thread that compiles has its own.

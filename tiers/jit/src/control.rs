@@ -91,7 +91,7 @@ impl Translator<'_, '_> {
 
     /// Whether the running operator is likely to find its condition true, if the module says so.
     fn branch_hint(&self) -> Option<bool> {
-        let (func, hints) = self.hints?;
+        let (func, hints) = self.hints()?;
         hints.branch(func, self.offset - self.body.range().start as u32)
     }
 
@@ -336,6 +336,9 @@ impl Control for Translator<'_, '_> {
     fn end(&mut self) -> Step {
         let frame = *self.frame(0)?;
         if frame.kind == FrameKind::Function {
+            if let Some(next) = frame.target {
+                return self.end_inlined(next);
+            }
             if self.reach.is_reachable() {
                 self.return_()?;
             }
@@ -419,7 +422,7 @@ impl Control for Translator<'_, '_> {
 
     /// `return`, and the end of the function.
     fn return_(&mut self) -> Step {
-        self.return_values()?;
+        self.branch_to(self.return_depth()?)?;
         self.unreachable_from_here()
     }
 }

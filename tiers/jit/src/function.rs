@@ -6,6 +6,7 @@
 use crate::compiler::{CompilerOptions, Entry, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
+use crate::inline::{Body, Inlining, Places};
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, results_in_memory};
 use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackSlot, Type, Value};
@@ -67,14 +68,15 @@ pub(crate) struct Buffers {
     pub(crate) stack: Vec<Operand>,
     pub(crate) frames: Vec<ControlFrame>,
     pub(crate) saved: Vec<Operand>,
-    /// Types of the locals; a local's variable has its index.
+    /// Types of the function's locals; a local's variable has its index.
     pub(crate) locals: Vec<Type>,
-    /// Blocks that the frontend's table of each local reaches to.
-    local_blocks: Vec<u32>,
+    /// Blocks that the frontend's table of each variable reaches to.
+    variable_blocks: Vec<u32>,
     pub(crate) values: Vec<Value>,
     pub(crate) block_args: Vec<BlockArg>,
     pub(crate) depths: Vec<u32>,
-    /// Offsets of the accesses to memory that may fault, ascending.
+    pub(crate) places: Places,
+    /// Places of the accesses to memory that may fault, ascending.
     pub(crate) accesses: Vec<u32>,
     /// Canonical ids of the signatures that are called, and the function's own.
     pub(crate) called: Vec<TypeId>,
@@ -88,7 +90,8 @@ impl Buffers {
         self.frames.clear();
         self.saved.clear();
         self.locals.clear();
-        self.local_blocks.clear();
+        self.variable_blocks.clear();
+        self.places.clear();
         self.accesses.clear();
         self.called.clear();
         self.signatures.clear();
@@ -110,12 +113,24 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) buffers: &'f mut Buffers,
     pub(crate) options: &'a CompilerOptions,
     pub(crate) info: &'a ModuleInfo,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) inlining: &'a dyn Inlining,
     pub(crate) offsets: &'a VmOffsets,
     pub(crate) variant: Variant,
+    /// The function whose body is translated: the one that is compiled, or one that is inlined.
+    pub(crate) func: FuncIdx,
     pub(crate) body: FunctionBody<'a>,
     pub(crate) ty: &'a FuncType,
-    /// The function, and the module's hints if they count.
-    pub(crate) hints: Option<(FuncIdx, &'a Hints)>,
+    /// The variable of its first local.
+    pub(crate) first_variable: u32,
+    /// Its own frame, as an index.
+    pub(crate) function_frame: usize,
+    /// The bodies around an inlined one, from the outermost on.
+    pub(crate) callers: Vec<Body<'a>>,
+    /// Bytes of bodies that may still be inlined.
+    pub(crate) inline_budget: u32,
+    /// The module's hints if they count.
+    pub(crate) hints: Option<&'a Hints>,
     /// The context, the store and, in the guarded variant, the base of memory 0: constants of a call.
     pub(crate) context: Value,
     pub(crate) store: Value,
@@ -181,11 +196,18 @@ impl<'f, 'a> Translator<'f, 'a> {
             buffers,
             options,
             info,
+            bytes: request.bytes,
+            inlining: request.inlining,
             offsets: request.offsets,
             variant: request.variant,
+            func: index,
             body,
             ty,
-            hints: options.branch_hints.then(|| (index, info.hints(request.bytes))),
+            first_variable: 0,
+            function_frame: 0,
+            callers: Vec::new(),
+            inline_budget: Translator::inlining_budget(request),
+            hints: options.branch_hints.then(|| info.hints(request.bytes)),
             context: nothing,
             store: nothing,
             memory_base: nothing,
@@ -223,11 +245,16 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     fn declare_local(&mut self, ty: Type, n: u32) {
         for _ in 0..n {
-            self.b.declare_var(ty);
+            self.declare_variable(ty);
         }
         let len = self.buffers.locals.len() + n as usize;
         self.buffers.locals.resize(len, ty);
-        self.buffers.local_blocks.resize(len, 0);
+    }
+
+    /// A new variable of the frontend.
+    pub(crate) fn declare_variable(&mut self, ty: Type) -> Variable {
+        self.buffers.variable_blocks.push(0);
+        self.b.declare_var(ty)
     }
 
     /// The entry block: parameters, constants of the call, locals; then the function's frame and first run.
@@ -281,15 +308,7 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     /// Translates the body.
     pub(crate) fn run(mut self, config: TargetFrontendConfig) -> Step {
-        let mut reader = self.body.get_operators_reader()?;
-        while !reader.eof() {
-            let (operator, offset) = reader.read_with_offset()?;
-            self.set_offset(offset as u32);
-            translate(&mut self, &operator)?;
-            if self.b.func.dfg.num_values() > MAX_VALUES {
-                return Err(CompileError::TooLarge { limit: "values" });
-            }
-        }
+        self.translate_body()?;
         self.finish_run();
         if let Some(takeover) = &self.takeover
             && !takeover.reached
@@ -300,9 +319,23 @@ impl<'f, 'a> Translator<'f, 'a> {
         Ok(())
     }
 
+    /// Translates the operators of the current body.
+    pub(crate) fn translate_body(&mut self) -> Step {
+        let mut reader = self.body.get_operators_reader()?;
+        while !reader.eof() {
+            let (operator, offset) = reader.read_with_offset()?;
+            self.set_offset(offset as u32);
+            translate(self, &operator)?;
+            if self.b.func.dfg.num_values() > MAX_VALUES {
+                return Err(CompileError::TooLarge { limit: "values" });
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn set_offset(&mut self, offset: u32) {
         self.offset = offset;
-        self.b.set_srcloc(SourceLoc::new(offset));
+        self.b.set_srcloc(SourceLoc::new(self.buffers.places.of(offset)));
     }
 
     pub(crate) fn impossible(&self, message: &str) -> CompileError {
@@ -322,7 +355,8 @@ impl<'f, 'a> Translator<'f, 'a> {
     /// The variable of a local that is used in the current block.
     pub(crate) fn local(&mut self, index: u32) -> Step<Variable> {
         let block = self.b.current_block().map_or(0, Block::as_u32);
-        let reach = &mut self.buffers.local_blocks[index as usize];
+        let variable = self.first_variable + index;
+        let reach = &mut self.buffers.variable_blocks[variable as usize];
         if block > *reach {
             self.table_entries += u64::from(block - *reach);
             *reach = block;
@@ -330,7 +364,7 @@ impl<'f, 'a> Translator<'f, 'a> {
                 return Err(CompileError::TooLarge { limit: "locals in many blocks" });
             }
         }
-        Ok(Variable::from_u32(index))
+        Ok(Variable::from_u32(variable))
     }
 
     // Types of blocks.

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`Compiler`], [`CompilerOptions`], [`Support`] | Cranelift for this machine, and what the code calls |
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
+//! | [`Inlining`], [`InlinedCall`] | calls that become a part of the caller's code |
 //! | [`Compiled`], [`Trap`], [`Location`], [`Landing`] | machine code and what is known of its instructions |
 //! | [`Thunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
 //! | [`Scratch`] | reused buffers |
@@ -41,6 +42,7 @@ mod error;
 mod exceptions;
 mod flags;
 mod function;
+mod inline;
 mod memory;
 mod operands;
 mod operators;
@@ -54,6 +56,7 @@ mod variables;
 
 pub use compiler::{Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
 pub use error::CompileError;
-pub use output::{Clause, Compiled, Landing, Location, Trap, Try};
+pub use inline::{Inlining, NoInlining};
+pub use output::{Clause, Compiled, InlinedCall, Landing, Location, Trap, Try};
 pub use signature::results_in_memory;
 pub use thunks::{Thunk, Thunks};

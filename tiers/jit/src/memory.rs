@@ -34,12 +34,12 @@ fn access_code(code: ClifTrapCode) -> Option<usize> {
     (code < ACCESS_CODES).then_some(usize::from(code))
 }
 
-/// The offset of the access that an instruction with this code makes, when the instruction itself, or known
-/// code before it, belongs to the operator at `offset`: of the accesses with this code the one that is
+/// The place of the access that an instruction with this code makes, when the instruction itself, or known
+/// code before it, belongs to the operator at `place`: of the accesses with this code the one that is
 /// nearest to the operator, counted in accesses. `None` when it is no access.
-pub(crate) fn access_offset(accesses: &[u32], code: ClifTrapCode, offset: u32) -> Option<u32> {
+pub(crate) fn access_place(accesses: &[u32], code: ClifTrapCode, place: u32) -> Option<u32> {
     let (code, codes) = (access_code(code)?, usize::from(ACCESS_CODES));
-    let count = accesses.partition_point(|access| *access <= offset);
+    let count = accesses.partition_point(|access| *access <= place);
     // Steps back from the last access that does not come later than the operator.
     let back = (count + codes - 1 - code) % codes;
     let before = count.checked_sub(back + 1);
@@ -65,7 +65,7 @@ impl Translator<'_, '_> {
             Variant::Guarded => {
                 let base = self.guarded_base(memory);
                 let turn = (self.buffers.accesses.len() % usize::from(ACCESS_CODES)) as u8;
-                self.buffers.accesses.push(self.offset);
+                self.buffers.accesses.push(self.buffers.places.of(self.offset));
                 let fault = ClifTrapCode::unwrap_user(FIRST_ACCESS_CODE + turn);
                 let flags = flags::memory(self.b.func, Some(fault));
                 (self.b.ins().iadd(base, address), offset, flags)

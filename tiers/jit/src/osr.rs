@@ -80,14 +80,15 @@ impl Translator<'_, '_> {
 
     /// Before a block opens: makes variables of the operands below it, if the target may lie inside.
     pub(crate) fn settle_operands(&mut self, height: usize) {
-        if self.takeover.as_ref().is_none_or(|takeover| takeover.reached) {
+        // An inlined body has none of the loops that may be the target.
+        if !self.callers.is_empty() || self.takeover.as_ref().is_none_or(|takeover| takeover.reached) {
             return;
         }
         for at in self.settled..height {
             if let Operand::Value(_) = self.buffers.stack[at] {
                 let value = self.operand_at(at);
                 let ty = self.type_of_value(value);
-                let variable = self.b.declare_var(ty);
+                let variable = self.declare_variable(ty);
                 self.b.def_var(variable, value);
                 self.buffers.stack[at] = Operand::Variable(variable, ty);
             }

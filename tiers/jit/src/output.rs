@@ -3,7 +3,8 @@
 use crate::compiler::{Entry, Request, Scratch};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
-use crate::memory::{access_offset, is_access};
+use crate::inline::Places;
+use crate::memory::{access_place, is_access};
 use cranelift_codegen::ir::TrapCode as ClifTrapCode;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{ExceptionContextLoc, Final, FinalizedMachExceptionHandler, MachBufferFinalized};
@@ -28,6 +29,19 @@ pub struct Location {
     /// Byte offset of the operator in the module. Prologues have the start of the function's body, or the
     /// loop that they enter.
     pub wasm: u32,
+    /// The inlined call that the operator belongs to: an index of [`Compiled::inlined`].
+    pub inlined: Option<u32>,
+}
+
+/// A call whose callee is a part of the caller's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InlinedCall {
+    /// The callee's index in the module.
+    pub func_index: u32,
+    /// Byte offset of the call in the module.
+    pub call_offset: u32,
+    /// The inlined call that it is a part of itself: an earlier index of [`Compiled::inlined`].
+    pub caller: Option<u32>,
 }
 
 /// What follows a call when an exception comes out of it that the function catches.
@@ -77,6 +91,8 @@ pub struct Compiled {
     pub traps: Vec<Trap>,
     /// Where the code comes from, by offset. The first location is at offset 0.
     pub locations: Vec<Location>,
+    /// The calls that are a part of the code.
+    pub inlined: Vec<InlinedCall>,
     /// Canonical ids of the signatures that the code calls and of the function's own, sorted, each once.
     pub signatures: Vec<TypeId>,
     /// The calls whose exceptions the code may catch, by their return addresses.
@@ -90,13 +106,35 @@ pub struct Compiled {
 impl Compiled {
     /// The module byte offset of the operator that the code at this offset comes from.
     pub fn wasm_offset(&self, code_offset: u32) -> u32 {
-        lookup(&self.locations, code_offset)
+        self.location(code_offset).wasm
+    }
+
+    /// From which operator the code at this offset comes.
+    pub fn location(&self, code_offset: u32) -> Location {
+        let after = self.locations.partition_point(|location| location.offset <= code_offset);
+        self.locations[after.saturating_sub(1)]
     }
 }
 
-fn lookup(locations: &[Location], code_offset: u32) -> u32 {
-    let after = locations.partition_point(|location| location.offset <= code_offset);
-    locations[after.saturating_sub(1)].wasm
+/// From a byte offset in the code on, until the next, code comes from the operator at a place; see [`Places`].
+#[derive(Clone, Copy)]
+struct Spot {
+    offset: u32,
+    place: u32,
+}
+
+fn lookup(spots: &[Spot], code_offset: u32) -> u32 {
+    let after = spots.partition_point(|spot| spot.offset <= code_offset);
+    spots[after.saturating_sub(1)].place
+}
+
+/// The operators at the places.
+fn locations(spots: &[Spot], places: &Places) -> Vec<Location> {
+    let location = |spot: &Spot| {
+        let (wasm, inlined) = places.operator(spot.place);
+        Location { offset: spot.offset, wasm, inlined }
+    };
+    spots.iter().map(location).collect()
 }
 
 /// Takes over what Cranelift has compiled.
@@ -112,45 +150,47 @@ pub(crate) fn collect(
         Entry::Call => request.info.body_range(request.func).start as u32,
         Entry::Osr { loop_offset } => loop_offset,
     };
-    let mut locations = vec![Location { offset: 0, wasm: start }];
+    let mut spots = vec![Spot { offset: 0, place: start }];
     for range in buffer.get_srclocs_sorted() {
-        let location = Location { offset: range.start, wasm: range.loc.bits() };
-        match locations.last_mut() {
+        let spot = Spot { offset: range.start, place: range.loc.bits() };
+        match spots.last_mut() {
             _ if range.loc.is_default() => {}
-            Some(last) if last.wasm == location.wasm => {}
-            Some(last) if last.offset == location.offset => *last = location,
-            _ => locations.push(location),
+            Some(last) if last.place == spot.place => {}
+            Some(last) if last.offset == spot.offset => *last = spot,
+            _ => spots.push(spot),
         }
     }
     let mut traps = Vec::with_capacity(buffer.traps().len());
     let mut corrections = Vec::new();
     for trap in buffer.traps() {
-        let (offset, wasm) = (trap.offset, lookup(&locations, trap.offset));
+        let (offset, place) = (trap.offset, lookup(&spots, trap.offset));
         let (code, right) = if is_access(trap.code) {
-            let access = access_offset(&scratch.buffers.accesses, trap.code, wasm);
-            (TrapCode::MemoryOutOfBounds, access.unwrap_or(wasm))
+            let access = access_place(&scratch.buffers.accesses, trap.code, place);
+            (TrapCode::MemoryOutOfBounds, access.unwrap_or(place))
         } else {
             let code = trap_code(trap.code).ok_or_else(|| invalid(start, "a trap code without a meaning"))?;
             // Instructions of the prologue come from no operator.
-            (code, if trap.code == ClifTrapCode::STACK_OVERFLOW { start } else { wasm })
+            (code, if trap.code == ClifTrapCode::STACK_OVERFLOW { start } else { place })
         };
-        if right != wasm {
-            corrections.push((Location { offset, wasm: right }, wasm));
+        if right != place {
+            corrections.push((Spot { offset, place: right }, place));
         }
         traps.push(Trap { offset, code });
     }
     traps.sort_unstable_by_key(|trap| trap.offset);
-    correct(&mut locations, &corrections);
+    correct(&mut spots, &corrections);
     let landings = landings(buffer, start)?;
     let tries = scratch.buffers.tries.iter().map(OpenTry::closed).collect();
     let called = &mut scratch.buffers.called;
     called.sort_unstable();
     called.dedup();
+    let places = &scratch.buffers.places;
     Ok(Compiled {
         code: code.code_buffer().to_vec(),
         alignment: buffer.alignment.max(target.function_alignment().preferred),
         traps,
-        locations,
+        locations: locations(&spots, places),
+        inlined: places.calls().to_vec(),
         signatures: called.clone(),
         landings,
         tries,
@@ -185,24 +225,24 @@ fn landings(buffer: &MachBufferFinalized<Final>, start: u32) -> Step<Vec<Landing
 
 /// Gives single instructions another location: a load that was joined with the operator that uses its value,
 /// the prologue's trap.
-fn correct(locations: &mut Vec<Location>, corrections: &[(Location, u32)]) {
+fn correct(spots: &mut Vec<Spot>, corrections: &[(Spot, u32)]) {
     if corrections.is_empty() {
         return;
     }
     // No instruction is shorter than a byte; nobody asks for the place inside of one that traps.
-    for (location, rest) in corrections {
-        locations.push(Location { offset: location.offset + 1, wasm: *rest });
+    for (spot, rest) in corrections {
+        spots.push(Spot { offset: spot.offset + 1, place: *rest });
     }
-    locations.extend(corrections.iter().map(|(location, _)| *location));
+    spots.extend(corrections.iter().map(|(spot, _)| *spot));
     let mut order: Vec<(u32, usize, u32)> =
-        locations.iter().enumerate().map(|(i, location)| (location.offset, i, location.wasm)).collect();
+        spots.iter().enumerate().map(|(i, spot)| (spot.offset, i, spot.place)).collect();
     order.sort_unstable();
-    locations.clear();
-    for (offset, _, wasm) in order {
-        match locations.last_mut() {
+    spots.clear();
+    for (offset, _, place) in order {
+        match spots.last_mut() {
             // The later of two at one offset is the correction, or what follows it.
-            Some(last) if last.offset == offset => last.wasm = wasm,
-            _ => locations.push(Location { offset, wasm }),
+            Some(last) if last.offset == offset => last.place = place,
+            _ => spots.push(Spot { offset, place }),
         }
     }
 }

@@ -157,7 +157,7 @@ fn branches_to_unreachable_trap_at_its_offset() {
 
 #[test]
 fn protected_calls_have_landings_and_others_none() {
-    let text = "(module (tag $a) (tag $b (param i32)) (func $f)
+    let text = "(module (import \"m\" \"f\" (func $f)) (tag $a) (tag $b (param i32))
         (func
             call $f
             block
@@ -170,7 +170,7 @@ fn protected_calls_have_landings_and_others_none() {
             call $f))";
     let module = Module::text(text);
     for variant in module.variants() {
-        let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(1), *variant, Entry::Call);
+        let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(0), *variant, Entry::Call);
         let innermost: Vec<u32> = compiled.landings.iter().map(|landing| landing.innermost).collect();
         assert_eq!(innermost, [0, 1]);
         assert!(compiled.landings.iter().all(|landing| landing.frame_bytes == compiled.frame_size));
@@ -228,4 +228,43 @@ fn the_unlikely_side_of_a_branch_is_a_cold_block() {
         let plain = clif(&unhinted, hint);
         assert_eq!(cold(&plain), 2, "{hint}: {plain}");
     }
+}
+
+#[test]
+fn calls_are_inlined_up_to_their_limits() {
+    let text = "(module
+        (func $a (call $b) (call $b))
+        (func $b (call $c) (call $c))
+        (func $c (call $c))
+        (func $tail (return_call $c))
+        (func (call $a) (call $tail)))";
+    let module = Module::text(text);
+    let calls = |func| {
+        let mut bench = Bench::all().swap_remove(0);
+        let compiled = bench.compile(&module, DefinedFuncIdx::new(func), Variant::Guarded, Entry::Call);
+        let called = bench.scratch.context.compiled_code().unwrap().buffer.call_sites().count();
+        (compiled.inlined.iter().map(|call| (call.func_index, call.caller)).collect::<Vec<_>>(), called)
+    };
+    // `c` is inlined into itself once.
+    assert_eq!(
+        calls(0).0,
+        [
+            (1, None),
+            (2, Some(0)),
+            (2, Some(1)),
+            (2, Some(0)),
+            (2, Some(3)),
+            (1, None),
+            (2, Some(5)),
+            (2, Some(6)),
+            (2, Some(5)),
+            (2, Some(8)),
+        ]
+    );
+    assert_eq!(calls(0).1, 4);
+    // A function that makes a tail call is called.
+    assert_eq!(calls(4).1, 5);
+    assert!(calls(4).0.iter().all(|(func, _)| *func != 3));
+    // The requests of these functions inline nothing.
+    assert_eq!(calls(2), (vec![], 1));
 }

@@ -1,9 +1,13 @@
 //! Modules to compile, and what every compiled function has to be like.
 
-use crate::{CompileError, Compiled, Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
+use crate::{
+    CompileError, Compiled, Compiler, CompilerOptions, Entry, Inlining, NoInlining, OptLevel, Request,
+    Scratch, Support,
+};
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
-use crescendo_module::{DefinedFuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
+use crescendo_module::{DefinedFuncIdx, FuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
 use crescendo_semantics::{Kind, Op};
+use std::collections::HashMap;
 
 /// Addresses that no code has.
 const SUPPORT: Support = Support {
@@ -61,11 +65,12 @@ impl Module {
         }
     }
 
-    /// A request for a function; every other one is not optimised.
+    /// A request for a function; every other one is not optimised, and every other pair inlines what it calls.
     pub(crate) fn request(&self, func: DefinedFuncIdx, variant: Variant, entry: Entry) -> Request<'_> {
         let Module { info, bytes, offsets } = self;
         let opt_level = if func.as_u32() % 2 == 1 { OptLevel::None } else { OptLevel::Speed };
-        Request { info, bytes, offsets, func, variant, entry, opt_level }
+        let inlining: &dyn Inlining = if func.as_u32() / 2 % 2 == 0 { &Small } else { &NoInlining };
+        Request { info, bytes, offsets, func, variant, entry, opt_level, inlining }
     }
 
     /// A function's operators with their offsets.
@@ -80,6 +85,16 @@ impl Module {
     pub(crate) fn loops(&self, func: DefinedFuncIdx) -> Vec<u32> {
         let loops = self.operators(func).into_iter().filter(|(_, op)| *op == Op::Loop);
         loops.map(|(at, _)| at).collect()
+    }
+}
+
+/// Inlines functions with bodies of up to 100 bytes.
+#[derive(Debug)]
+struct Small;
+
+impl Inlining for Small {
+    fn most_bytes(&self, _callee: DefinedFuncIdx) -> usize {
+        100
     }
 }
 
@@ -132,14 +147,28 @@ impl Bench {
         assert!(compiled.signatures.is_sorted_by(|a, b| a < b));
         let own = module.info.func_type_id(module.info.func_idx(func));
         assert!(compiled.signatures.contains(&own));
-        let operators = module.operators(func);
+        // The operators of the function and of those that are inlined.
+        let mut operators: HashMap<DefinedFuncIdx, Vec<(u32, Op)>> = HashMap::new();
+        let mut place_at = |offset: u32| {
+            let location = compiled.location(offset);
+            let of = |call: u32| {
+                module.info.defined_func(FuncIdx::new(compiled.inlined[call as usize].func_index))
+            };
+            let func = location.inlined.map_or(func, |call| of(call).unwrap());
+            let operators = operators.entry(func).or_insert_with(|| module.operators(func));
+            place(module, func, operators, location.wasm)
+        };
         for trap in &compiled.traps {
-            let place = place(module, func, &operators, compiled.wasm_offset(trap.offset));
+            let place = place_at(trap.offset);
             assert!(may_trap(place, trap.code), "{trap:?} at {place:?}");
         }
         let code = self.scratch.context.compiled_code().unwrap();
         for call in code.buffer.call_sites() {
-            place(module, func, &operators, compiled.wasm_offset(call.ret_addr - 1));
+            place_at(call.ret_addr - 1);
+        }
+        for (index, call) in compiled.inlined.iter().enumerate() {
+            assert!(call.caller.is_none_or(|caller| (caller as usize) < index));
+            assert!(module.info.defined_func(FuncIdx::new(call.func_index)).is_some());
         }
     }
 }
