@@ -27,6 +27,14 @@ const MOST_DOUBLINGS: u32 = 12;
 /// Bytes of body that compiling a function costs in addition to those that it has.
 const BYTES_A_FUNCTION: u32 = 64;
 
+/// Calls of a function after which a hot loop has the function compiled for its calls instead of for the frame that runs: soon
+/// there will be another. A frame that stays in the loop is taken over later. Kernels of the corpus that run for some milliseconds
+/// had up to eight entries at loops compiled that no frame ever used.
+const CALLS_FOR_CALLS: u32 = 8;
+
+/// How many times as many iterations a loop then makes before it is asked about again.
+const MORE_ITERATIONS: u32 = 4;
+
 /// Frames of a function that native code took over, after which calls of the function are compiled too.
 const LOOP_ENTRIES_FOR_CALLS: u64 = 2;
 
@@ -91,6 +99,11 @@ pub(crate) fn loop_hot(
     if let Some(code) = ready(module, variant, func, index) {
         return Some(code);
     }
+    if settings.mode == TieringMode::Dynamic && is_for_calls(module, variant, func, index, bytecode) {
+        bytecode.count_iterations(index, settings.iterations.saturating_mul(MORE_ITERATIONS).min(NEVER));
+        request_calls(module, variant, func);
+        return None;
+    }
     let target = {
         let mut state = module.tiering().lock();
         let function = state.function(variant, func);
@@ -113,7 +126,7 @@ pub(crate) fn loop_hot(
         function.loops.push(LoopEntry { index: chosen, stage: Stage::Queued, entries: 0 });
         bytecode.await_code(chosen);
         if chosen != index {
-            bytecode.count_iterations(index, settings.iterations.saturating_mul(4).min(NEVER));
+            bytecode.count_iterations(index, settings.iterations.saturating_mul(MORE_ITERATIONS).min(NEVER));
         }
         Target { variant, func, at_loop: Some(chosen) }
     };
@@ -122,6 +135,27 @@ pub(crate) fn loop_hot(
         return ready(module, variant, func, index);
     }
     None
+}
+
+/// Whether a hot loop is reason to compile its function for calls: it is called often, and the loop has not been asked about before.
+fn is_for_calls(
+    module: &Module,
+    variant: Variant,
+    func: DefinedFuncIdx,
+    index: u32,
+    bytecode: &Bytecode,
+) -> bool {
+    let Some(tiering) = module.engine().tiering() else { return false };
+    let calls = tiering.settings().calls;
+    let mut state = module.tiering().lock();
+    let function = state.function(variant, func);
+    let was_hot = !matches!(function.stage, Stage::Interpreted);
+    let called_often = was_hot || calls.saturating_sub(bytecode.calls_left()) >= CALLS_FOR_CALLS;
+    if !called_often || matches!(function.stage, Stage::Refused(_)) || function.put_off.contains(&index) {
+        return false;
+    }
+    function.put_off.push(index);
+    true
 }
 
 /// The code that takes frames over at a loop, if it is compiled.

@@ -31,6 +31,8 @@ pub(super) struct State {
 pub(super) struct Function {
     pub(super) stage: Stage,
     pub(super) loops: Vec<LoopEntry>,
+    /// The loops whose frames were not taken over when they were hot first.
+    pub(super) put_off: Vec<u32>,
     /// How often the counter of calls has run out since the function was queued.
     pub(super) times_hot: u32,
     /// Time that all compilations of the function took.

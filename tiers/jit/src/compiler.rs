@@ -117,7 +117,8 @@ pub struct Compiler {
     functions: OwnedTargetIsa,
     /// For functions that are not optimised.
     quick: OwnedTargetIsa,
-    /// For thunks, which keep the interpreter's context in the pinned register.
+    /// For thunks, which keep the interpreter's context in the pinned register. Optimising them makes them no shorter and takes a
+    /// third longer, and a short program waits for them: the set of a signature takes 0.36 instead of 0.49 ms.
     thunks: OwnedTargetIsa,
     options: CompilerOptions,
     /// Whether there is an instruction that multiplies and adds.
@@ -140,7 +141,7 @@ impl Compiler {
         Ok(Compiler {
             functions,
             quick: target(false, OptLevel::None)?,
-            thunks: target(true, OptLevel::Speed)?,
+            thunks: target(true, OptLevel::None)?,
             options,
             fused: has_fma || cfg!(target_arch = "aarch64"),
         })
