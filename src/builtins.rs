@@ -379,6 +379,28 @@ fn do_memory_copy(call: &Call) -> Result<(), Stop> {
     Ok(unsafe { MemoryRecord::copy(target, start, source, from, len) }?)
 }
 
+/// `memory.copy` of native code, which has checked the ranges.
+///
+/// # Safety
+///
+/// Both ranges are in memories of the running store that are not shared.
+#[cfg(feature = "cranelift")]
+pub(crate) unsafe extern "C" fn copy_bytes(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller's promise; `copy` allows overlaps.
+    unsafe { ptr::copy(from, to, len) }
+}
+
+/// `memory.fill` of native code, which has checked the range.
+///
+/// # Safety
+///
+/// The range is in a memory of the running store that is not shared.
+#[cfg(feature = "cranelift")]
+pub(crate) unsafe extern "C" fn fill_bytes(to: *mut u8, byte: u64, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { ptr::write_bytes(to, byte as u8, len) }
+}
+
 fn do_memory_fill(call: &Call) -> Result<(), Stop> {
     // SAFETY: a store's memories live as long as the store, and only the running builtin uses them.
     let memory = unsafe { exclusive(call.memory(call.a)) };

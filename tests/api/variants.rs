@@ -92,6 +92,86 @@ fn memories_behave_alike_in_all_modes() {
     );
 }
 
+/// Lengths of copies that are constants in the code: each way to divide them, and the first that is a call.
+const LENGTHS: [usize; 17] = [1, 2, 3, 5, 7, 8, 12, 15, 16, 17, 24, 31, 33, 48, 63, 64, 65];
+
+fn bulk_text() -> String {
+    use std::fmt::Write as _;
+    let mut text = r#"(module (memory (export "memory") 1)"#.to_string();
+    let lengths = LENGTHS.map(|len| (len.to_string(), format!("(i32.const {len})")));
+    for (name, len) in lengths.iter().chain(&[("any".to_string(), "(local.get 2)".to_string())]) {
+        for op in ["copy", "fill"] {
+            let args = "(local.get 0) (local.get 1)";
+            writeln!(text, r#"(func (export "{op} {name}") (param i32 i32 i32) (memory.{op} {args} {len}))"#)
+                .unwrap();
+        }
+        writeln!(text, r#"(func (export "clear {name}") (param i32 i32 i32) (memory.fill (local.get 0) (i32.const 0) {len}))"#)
+            .unwrap();
+    }
+    text + ")"
+}
+
+#[test]
+fn bulk_operators_behave_alike_in_all_modes() {
+    const SIZE: usize = 0x1_0000;
+    let start: Vec<u8> = (0..SIZE).map(|at| (at * 7 + at / 251) as u8).collect();
+    for (mode, engine) in engines() {
+        let mut store = Store::new(&engine, ());
+        let instance = instance(&mut store, &bulk_text());
+        let memory = instance.get_memory(&store, "memory").unwrap();
+        for len in LENGTHS {
+            for name in [len.to_string(), "any".to_string()] {
+                let mut check = |op: &str, to: usize, other: usize| {
+                    memory.data_mut(&mut store).copy_from_slice(&start);
+                    let func = instance
+                        .get_typed_func::<(u32, u32, u32), ()>(&store, &format!("{op} {name}"))
+                        .unwrap();
+                    let result = func.call(&mut store, (to as u32, other as u32, len as u32));
+                    let what = format!("{mode}: {op} {name} {to:#x} {other:#x} {len}");
+                    let outside = to + len > SIZE || op == "copy" && other + len > SIZE;
+                    let mut expected = start.clone();
+                    match op {
+                        _ if outside => {}
+                        "copy" => expected.copy_within(other..other + len, to),
+                        "fill" => expected[to..to + len].fill(other as u8),
+                        _ => expected[to..to + len].fill(0),
+                    }
+                    match result {
+                        Ok(()) => assert!(!outside, "{what}"),
+                        Err(error) => {
+                            assert_eq!(error.trap().unwrap().code(), TrapCode::MemoryOutOfBounds, "{what}");
+                            assert!(outside, "{what}");
+                        }
+                    }
+                    assert!(memory.data(&store) == &expected[..], "{what}");
+                };
+                // Apart, overlapping from either side, at the end, and just, or far, outside.
+                for (to, from) in [(100, 300), (101, 100), (100, 101), (200, 200), (107, 100), (100, 116)] {
+                    check("copy", to, from);
+                }
+                let last = SIZE - len;
+                for (to, from) in [(last, 5), (5, last), (last + 1, 5), (5, last + 1), (0xffff_fff0, 5)] {
+                    check("copy", to, from);
+                }
+                check("copy", 5, u32::MAX as usize);
+                for to in [0, 33, last, last + 1, SIZE - 1, SIZE, u32::MAX as usize] {
+                    check("fill", to, 0x1a7);
+                    check("clear", to, 0);
+                }
+            }
+        }
+        let none = [
+            ("copy any", 0x1_0000, 0x1_0000, true),
+            ("copy any", 0x1_0001, 0, false),
+            ("fill any", 0x1_0001, 0, false),
+        ];
+        for (name, to, other, works) in none {
+            let func = instance.get_typed_func::<(u32, u32, u32), ()>(&store, name).unwrap();
+            assert_eq!(func.call(&mut store, (to, other, 0)).is_ok(), works, "{mode}: {name} of nothing");
+        }
+    }
+}
+
 #[test]
 fn an_instance_with_one_checked_memory_checks_all() {
     let text = r#"

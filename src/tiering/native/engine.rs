@@ -5,6 +5,7 @@ use super::queue::{Priority, Queue};
 use super::retire::{Activity, Retired};
 use super::signatures::Signatures;
 use crate::Config;
+use crate::builtins;
 use crate::error::{Error, Result};
 use crate::module::{Module, WeakModule};
 use crate::tiering::settings::{Tiering, TieringMode};
@@ -54,6 +55,8 @@ impl EngineTiering {
             builtin: address(support.builtin),
             trap: address(support.trap),
             leave: address(support.leave),
+            copy: address(builtins::copy_bytes as *const u8),
+            fill: address(builtins::fill_bytes as *const u8),
             halt_cell: address(support.halt_cell),
         };
         Some(EngineTiering {

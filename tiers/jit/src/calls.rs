@@ -203,6 +203,9 @@ impl Calls for Translator<'_, '_> {
         result: Option<Ty>,
         numbers: [u32; 2],
     ) -> Step {
+        if self.bulk(builtin, numbers)? {
+            return Ok(());
+        }
         self.buffers.values.clear();
         self.append_values(operands)?;
         let args = if operands == 0 {

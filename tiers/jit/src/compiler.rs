@@ -23,6 +23,10 @@ pub struct Support {
     pub trap: usize,
     /// Ends the run: `(context, status)` in the C convention. Never returns.
     pub leave: usize,
+    /// Copies bytes that may overlap: `(to, from, length)` in the C convention. Both ranges are in memories.
+    pub copy: usize,
+    /// Writes a byte again and again: `(to, byte, length)` in the C convention. The range is in a memory.
+    pub fill: usize,
     /// The cell that interpreted functions return to whose caller is native code.
     pub halt_cell: usize,
 }

@@ -105,6 +105,7 @@ pub(crate) struct Routines {
     pub(crate) builtin: Option<SigRef>,
     pub(crate) trap: Option<SigRef>,
     pub(crate) throw: Option<SigRef>,
+    pub(crate) plain: Option<SigRef>,
 }
 
 /// The translation of one function.

@@ -34,6 +34,7 @@
 //! | OSR | on-stack replacement: native code that takes over an interpreted frame at a loop header |
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod calls;
 mod checks;
 mod compiler;

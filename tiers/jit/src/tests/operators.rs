@@ -145,6 +145,25 @@ fn a_load_that_is_joined_with_its_user_traps_at_its_own_offset() {
 }
 
 #[test]
+fn a_load_that_is_joined_with_operator_and_store_traps_at_its_own_offset() {
+    let ops = [("local.get 0", "i32.add"), ("i32.const 3", "i32.xor"), ("local.get 1", "i32.sub")];
+    for (operand, op) in ops {
+        let text = format!(
+            "(module (memory 1) (func (param i32 i32)
+                local.get 0 local.get 0 i32.load offset=8 {operand} {op} i32.store offset=8
+                i32.const 4 {operand} i32.const 4 i32.load i32.or i32.store))"
+        );
+        let module = Module::text(&text);
+        let func = DefinedFuncIdx::new(0);
+        let compiled = Bench::all()[0].compile(&module, func, Variant::Guarded, Entry::Call);
+        let operators = module.operators(func);
+        let loads = operators.iter().filter(|(_, op)| *op == Op::I32Load).map(|(at, _)| *at);
+        let traps: Vec<u32> = compiled.traps.iter().map(|trap| compiled.wasm_offset(trap.offset)).collect();
+        assert_eq!(traps, loads.collect::<Vec<u32>>(), "{op}");
+    }
+}
+
+#[test]
 fn branches_to_unreachable_trap_at_its_offset() {
     let module = Module::text("(module (func (param i32) local.get 0 if unreachable end))");
     let func = DefinedFuncIdx::new(0);

@@ -14,6 +14,8 @@ const SUPPORT: Support = Support {
     builtin: 0x1111_2222_3333,
     trap: 0x1111_2222_4444,
     leave: 0x1111_2222_5555,
+    copy: 0x1111_2222_7777,
+    fill: 0x1111_2222_8888,
     halt_cell: 0x1111_2222_6666,
 };
 
@@ -195,16 +197,17 @@ fn may_trap(op: Option<Op>, code: TrapCode) -> bool {
         }
         TrapCode::MemoryOutOfBounds => {
             let kind = op.map(|op| op.row().kind);
-            matches!(
-                kind,
-                Some(
-                    Kind::Load { .. }
-                        | Kind::Store { .. }
-                        | Kind::LoadLane { .. }
-                        | Kind::StoreLane { .. }
-                        | Kind::Atomic { .. }
+            ["memory.copy", "memory.fill"].contains(&name)
+                || matches!(
+                    kind,
+                    Some(
+                        Kind::Load { .. }
+                            | Kind::Store { .. }
+                            | Kind::LoadLane { .. }
+                            | Kind::StoreLane { .. }
+                            | Kind::Atomic { .. }
+                    )
                 )
-            )
         }
         TrapCode::TableOutOfBounds => name.starts_with("table."),
         TrapCode::UndefinedElement | TrapCode::UninitializedElement => name.ends_with("call_indirect"),
