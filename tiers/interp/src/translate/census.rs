@@ -1,4 +1,21 @@
 //! Counts which sequences of micro-operators programs have, to choose the superinstructions.
+//!
+//! Micro-operators a dispatch, in what sqlite, lua, quickjs, bzip2 and yosys run with the workloads of the corpus:
+//!
+//! | list | sqlite | lua | quickjs | bzip2 | yosys |
+//! |---|---|---|---|---|---|
+//! | rules only | 1.03 | 1.02 | 1.02 | 1.04 | 1.03 |
+//! | 3,300, 3 long, of four modules by loop level | 1.39 | 1.92 | 1.56 | 2.02 | 1.62 |
+//! | 6,000, 5 long, by loop level and counts | 3.35 | 3.36 | 3.07 | 3.86 | 3.17 |
+//! | 14,000, 5 long, by loop level and counts | 3.56 | 3.51 | 3.29 | 3.90 | 3.53 |
+//!
+//! What a list gains for other programs, by lists that yosys had no part in, run by yosys: 12,000 pairs by loop level of nine modules 1.67;
+//! 6,000 and 12,000 sequences, 5 long, of eight modules by loop level 1.86 and 1.97, with counts of four of them 1.87 and 1.97. Counts of
+//! four alone: 12,000 pairs 1.65, 9,000 sequences of up to 4, 5 and 6 1.84, 1.88 and 1.89. Choosing cells with the fewest dispatches a region
+//! instead of the longest handler at each place saves 0.4 % of them at most.
+//!
+//! More handlers cost no speed anywhere: with 14,000 instead of 6,000 (2.6 against 2.1 MB of text) sqlite takes 0.93 of the time and the held-out
+//! programs 0.92; with 600 (3,000 of which most were there by rule) lua takes 1.54.
 
 use super::region::{InstId, Region};
 use super::{Arena, ModuleEnv, Stop, TranslateError, TranslateOptions, attempt};
