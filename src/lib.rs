@@ -73,6 +73,9 @@ mod values;
 pub use caller::Caller;
 pub use config::Config;
 pub use crescendo_abi::TrapCode;
+#[cfg(feature = "count-regions")]
+#[doc(hidden)]
+pub use crescendo_interp::region_counts;
 pub use crescendo_module::{
     ExternType, FuncType, GlobalType, HeapType, MemoryType, MemoryTypeBuilder, MemoryTypeError, ModuleError,
     ModuleErrorKind, ModuleLimits, Name, Proposal, RefType, TableType, TagType, ValType, Validation,

@@ -40,6 +40,12 @@ pub(crate) fn run(options: &Run) -> Result<ExitCode> {
     if options.tier_report {
         output::report(&module.tiering_report());
     }
+    #[cfg(feature = "count-regions")]
+    if let Some(path) = std::env::var_os("CRESCENDO_REGIONS") {
+        let lines = crescendo::region_counts().into_iter();
+        let text: String = lines.map(|(func, region, at, n)| format!("{func} {region} {at} {n}\n")).collect();
+        std::fs::write(path, text).map_err(Error::host)?;
+    }
     // The process ends: the system takes all back sooner than drops would.
     std::mem::forget((store, linker, module, engine));
     match outcome {

@@ -63,6 +63,10 @@ impl Handler<'_> {
                 self.fuel();
                 return false;
             }
+            MicroOp::CountRegion => {
+                self.count_region();
+                return false;
+            }
             MicroOp::Halt => {
                 let status = self.b.ins().iconst(types::I64, ExitStatus::Return as i64);
                 self.b.ins().return_(&[status]);
@@ -165,9 +169,16 @@ impl Handler<'_> {
             });
         } else if count > 0 {
             let start = self.b.ins().iadd(self.fp, zero_at);
-            let zero = self.b.ins().iconst(types::I64, 0);
-            for i in 0..i32::from(count) {
-                self.b.ins().store(trusted(), zero, start, i * 8);
+            if count % 2 == 1 {
+                let zero = self.b.ins().iconst(types::I64, 0);
+                self.b.ins().store(trusted(), zero, start, (i32::from(count) - 1) * 8);
+            }
+            if count > 1 {
+                let zeros = self.b.func.dfg.constants.insert(vec![0; 16].into());
+                let zeros = self.b.ins().vconst(clif_type(Ty::V128), zeros);
+                for i in (0..i32::from(count) - 1).step_by(2) {
+                    self.b.ins().store(trusted(), zeros, start, i * 8);
+                }
             }
         }
 

@@ -151,7 +151,8 @@ fn with_results(plain: Key, kind: Kind, sequences: &mut Vec<Sequence>) {
             let has_opposite = operands == 2 && !plain.op.shape().sources[0].is_some_and(Ty::is_float);
             if op == MicroOp::BrIf || !has_opposite {
                 let sources = [Form::Inner(0), Form::None, Form::None];
-                add(vec![to_reg(0), Key { op, sources, to_slot: false, to_reg: None }]);
+                let test = Key { to_slot: false, ..plain };
+                add(vec![test, Key { op, sources, to_slot: false, to_reg: None }]);
             }
         }
         return;

@@ -81,7 +81,7 @@ fn loop_steps() -> Vec<Sequence> {
                             op: MicroOp::Value(compare),
                             sources: [Form::Inner(0), other, Form::None],
                             to_slot: false,
-                            to_reg: Some(0),
+                            to_reg: None,
                         };
                         let branch = Key {
                             op: MicroOp::BrIf,

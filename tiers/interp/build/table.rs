@@ -125,12 +125,13 @@ impl Table {
     }
 }
 
-/// Compiles the sequences, on two threads, in order.
+/// Compiles the sequences, on as many threads as there are processors, in order.
 ///
 /// The first `needed` must all be sound. A superinstruction that Cranelift gives a frame or for which it moves ip away before
 /// a trap is left out: the translator then uses its parts. More than one in fifty is a fault of the list or of this script.
 fn compile(isa: Isa, sequences: Vec<Sequence>, needed: usize) -> (Vec<Sequence>, Vec<(Compiled, usize)>) {
-    let chunk = sequences.len().div_ceil(THREADS);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let chunk = sequences.len().div_ceil(threads);
     let results: Vec<Result<(Compiled, usize), String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (sequences.chunks(chunk))
             .map(|part| {
@@ -171,7 +172,7 @@ fn compile(isa: Isa, sequences: Vec<Sequence>, needed: usize) -> (Vec<Sequence>,
     kept
 }
 
-const THREADS: usize = 2;
+const MAX_THREADS: usize = 8;
 
 /// Reads the list of superinstructions: a sequence a line, `#` begins a comment.
 fn parse(list: &str) -> Vec<Sequence> {

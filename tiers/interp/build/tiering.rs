@@ -44,6 +44,14 @@ impl Handler<'_> {
         self.finish_nothing();
     }
 
+    pub fn count_region(&mut self) {
+        let counter = self.operand_u64();
+        let count = self.load(counter, 0);
+        let more = self.b.ins().iadd_imm_s(count, 1);
+        self.b.ins().store(trusted(), more, counter, 0);
+        self.finish_nothing();
+    }
+
     /// Counts down and gives whether the counter has run out. Not atomic: a lost count does not matter.
     fn count(&mut self, counter: Value) -> Value {
         let count = self.b.ins().load(types::I32, trusted(), counter, 0);

@@ -1,21 +1,39 @@
-//! Chooses superinstructions: `census scalar HANDLERS LENGTH FILE.wasm… > superinstructions.txt`, or `census vector …` for those
-//! with a vector operator among them, `> superinstructions-vector.txt`.
+//! Chooses superinstructions: `census scalar HANDLERS LENGTH FILE.wasm[=COUNTS]… > superinstructions.txt`, or `census vector …`
+//! for those with a vector operator among them, `> superinstructions-vector.txt`.
 //!
-//! Counts the micro-operator sequences of the given modules, up to a length, and prints as many as asked for: first the
-//! single micro-operators with operands in registers (of vectors two fifths at most), then the sequences that save the most
-//! dispatches. The choice is made twice: of four times as many candidates by how often they occur, then by how often the
-//! translator would use them.
+//! Takes in the micro-operators of the given modules, weighed by loop level, or by how often they ran if there is a file with the counts
+//! of a build with the feature `count-regions`, which weighs twice. Prints as many handlers as asked for that are there by no rule: those
+//! that save the most dispatches. The choice is made twice: of four times as many candidates by how often they occur, then by how often
+//! the translator would use them.
 //!
 //! What only one module has says little of others: the module in which a sequence weighs most counts for a fifth.
 
+#[path = "../build/forms.rs"]
+mod forms;
+#[path = "../src/micro.rs"]
+#[allow(dead_code, reason = "the crate uses the rest")]
+mod micro;
+#[path = "../build/sequences.rs"]
+mod sequences;
+
+use crate::micro::{Key, Root};
 use crescendo_abi::{ContextCounts, VmOffsets};
-use crescendo_interp::{Arena, Census, ModuleEnv, TranslateOptions};
+use crescendo_interp::{Arena, Census, ModuleEnv, Runs, Sequence, TranslateOptions};
 use crescendo_module::{ModuleConfig, ModuleInfo, Proposal, TypeRegistry, parse};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::process::ExitCode;
 
-/// Sequences that are rarer than this in all modules together, as a part of all, get no handler.
+/// What saves less than this in all modules together, as a part of all dispatches, gets no handler.
 const RARE: f64 = 2e-7;
+
+/// How much the module in which a sequence weighs most counts.
+const HEAVIEST: f64 = 0.2;
+
+/// How much a module with counts counts.
+const COUNTED: f64 = 2.0;
+
+/// The part of the list that single micro-operators may take.
+const SINGLES: f64 = 0.4;
 
 struct Module {
     bytes: Vec<u8>,
@@ -34,49 +52,102 @@ fn main() -> ExitCode {
 }
 
 fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
-    let usage = "census scalar|vector HANDLERS LENGTH FILE.wasm…";
+    let usage = "census scalar|vector HANDLERS LENGTH FILE.wasm[=COUNTS]…";
     let of_vectors = match args.next().as_deref() {
         Some("scalar") => false,
         Some("vector") => true,
         _ => return Err(usage.to_string()),
     };
     let mut number = || args.next().and_then(|n| n.parse::<usize>().ok()).ok_or(usage);
-    let (handlers, length) = (number()?, number()?);
-    let modules = args.map(|path| load(&path)).collect::<Result<Vec<Module>, String>>()?;
-    if modules.is_empty() {
+    let (count, length) = (number()?, number()?);
+    let programs = args.map(|arg| program(&arg)).collect::<Result<Vec<_>, String>>()?;
+    if programs.is_empty() {
         return Err(usage.to_string());
     }
-    let mut all = count(&modules, None)?;
-    all.retain(|keys, _| keys.iter().any(|key| on_vectors(key)) == of_vectors);
-    let (mut singles, mut longer): (Vec<_>, Vec<_>) = all.into_iter().partition(|(keys, _)| keys.len() == 1);
-    singles.retain(|(keys, weight)| uses_registers(&keys[0]) && *weight > RARE);
-    sort(&mut singles);
-    sort(&mut longer);
-    if of_vectors {
-        // Most scalar ones have a handler by rule, so that their number hardly matters; those of vectors are too many.
-        singles.truncate(handlers * 2 / 5);
-    }
-    longer.retain(|(keys, _)| keys.len() <= length);
-    longer.truncate(handlers * 4);
-    let candidates: Vec<Vec<String>> = longer.into_iter().map(|(keys, _)| keys).collect();
-    let mut used: Vec<_> =
-        count(&modules, Some(&candidates))?.into_iter().filter(|(keys, _)| keys.len() > 1).collect();
-    used.retain(|(keys, weight)| *weight > RARE && keys.iter().any(|key| on_vectors(key)) == of_vectors);
-    sort(&mut used);
-    used.truncate(handlers.saturating_sub(singles.len()));
+    let by_rule = forms::needed().into_iter().chain(sequences::sequences());
+    let texts = by_rule
+        .filter(|(root, _)| *root == Root::Guarded)
+        .map(|(_, keys)| keys.iter().map(Key::text).collect::<Vec<_>>().join(" "));
+    let mut known: HashSet<Sequence> = texts.filter_map(|text| Sequence::parse(&text)).collect();
+
+    let wanted = |sequence: &Sequence, text: &str| {
+        (sequence.length() > 1 || uses_registers(text)) && text.split(' ').any(on_vectors) == of_vectors
+    };
+    let mut chosen = best(&programs, length, None, &known, wanted);
+    let mut singles: Vec<_> = chosen.extract_if(.., |(sequence, _)| sequence.length() == 1).collect();
+    singles.truncate((count as f64 * SINGLES) as usize);
+    chosen.truncate(count * 4);
+    let candidates: HashSet<Sequence> =
+        chosen.iter().chain(&singles).map(|(sequence, _)| *sequence).collect();
+    known.retain(|sequence| !candidates.contains(sequence));
+    let all = known.union(&candidates).copied().collect();
+    let mut used = best(&programs, length, Some(&all), &known, wanted);
+    used.retain(|(sequence, _)| sequence.length() > 1);
+    used.truncate(count.saturating_sub(singles.len()));
+
     let kind = if of_vectors { " with vectors" } else { "" };
+    let number = singles.len() + used.len();
     println!(
-        "# Superinstructions{kind} of the guarded root, made by the census tool (`cargo run --release --example census`)."
+        "# Superinstructions{kind} of the guarded root, made by the census tool (examples/census.rs): {number} handlers."
     );
-    println!(
-        "# Of {} handlers, {} are single micro-operators with operands in registers.",
-        singles.len() + used.len(),
-        singles.len()
-    );
-    for (keys, _) in singles.iter().chain(&used) {
-        println!("{}", keys.join(" "));
+    for (_, text) in singles.iter().chain(&used) {
+        println!("{text}");
     }
     Ok(())
+}
+
+/// The sequences that are wanted and not known, with their texts, those first that save the most; equal ones in the order of their
+/// text, so that the output does not depend on hashing.
+fn best(
+    programs: &[(Census, f64)],
+    length: usize,
+    handlers: Option<&HashSet<Sequence>>,
+    known: &HashSet<Sequence>,
+    wanted: impl Fn(&Sequence, &str) -> bool,
+) -> Vec<(Sequence, String)> {
+    let mut sums: HashMap<Sequence, (f64, f64)> = HashMap::new();
+    for (program, factor) in programs {
+        let total = program.total().max(1.0);
+        for (sequence, saved) in program.savings(length, handlers) {
+            let part = saved / total * factor;
+            let (sum, most) = sums.entry(sequence).or_default();
+            *sum += part;
+            *most = most.max(part);
+        }
+    }
+    let weights = sums.into_iter().map(|(sequence, (sum, most))| (sequence, sum - most * (1.0 - HEAVIEST)));
+    let mut sorted: Vec<(f64, Sequence, String)> = weights
+        .filter(|(sequence, weight)| *weight > RARE && !known.contains(sequence))
+        .map(|(sequence, weight)| (weight, sequence, sequence.text()))
+        .filter(|(_, sequence, text)| wanted(sequence, text))
+        .collect();
+    sorted.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.2.cmp(&b.2)));
+    sorted.into_iter().map(|(_, sequence, text)| (sequence, text)).collect()
+}
+
+/// The census of a module, and how much it counts.
+fn program(arg: &str) -> Result<(Census, f64), String> {
+    let (path, counts) = arg.split_once('=').map_or((arg, None), |(path, counts)| (path, Some(counts)));
+    let module = load(path)?;
+    let (mut result, factor) = match counts {
+        None => (Census::default(), 1.0),
+        Some(counts) => (Census::of_runs(runs(counts)?), COUNTED),
+    };
+    census(&module, &mut result)?;
+    Ok((result, factor))
+}
+
+/// Reads what a program wrote that counted its regions.
+fn runs(path: &str) -> Result<Runs, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut runs = Runs::new();
+    for line in text.lines() {
+        let mut numbers = line.split(' ').map(|number| number.parse::<u64>().ok());
+        let mut next = || numbers.next().flatten().ok_or_else(|| format!("{path}: not four numbers: {line}"));
+        let place = (next()? as u32, next()? as u32, next()? as u32);
+        *runs.entry(place).or_default() += next()?;
+    }
+    Ok(runs)
 }
 
 /// Whether a key has a register among its operands: the others have handlers anyway.
@@ -89,12 +160,6 @@ fn on_vectors(key: &str) -> bool {
     ["v128.", "i8x16.", "i16x8.", "i32x4.", "i64x2.", "f32x4.", "f64x2."]
         .iter()
         .any(|lanes| key.starts_with(lanes))
-}
-
-/// Most saved dispatches first; equal ones in the order of their text, so that the output does not depend on hashing.
-fn sort(sequences: &mut [(Vec<String>, f64)]) {
-    let saved = |(keys, weight): &(Vec<String>, f64)| weight * (keys.len().max(2) - 1) as f64;
-    sequences.sort_by(|a, b| saved(b).total_cmp(&saved(a)).then_with(|| a.0.cmp(&b.0)));
 }
 
 fn load(path: &str) -> Result<Module, String> {
@@ -114,37 +179,6 @@ fn load(path: &str) -> Result<Module, String> {
     };
     let offsets = VmOffsets::new(counts).ok_or_else(|| format!("{path}: too large"))?;
     Ok(Module { bytes, info, offsets })
-}
-
-/// How much the module in which a sequence weighs most counts.
-const HEAVIEST: f64 = 0.2;
-
-/// The weight of each sequence as a part of its module's, added up over the modules.
-fn count(modules: &[Module], handlers: Option<&[Vec<String>]>) -> Result<HashMap<Vec<String>, f64>, String> {
-    let mut sums: HashMap<Vec<String>, (f64, f64)> = HashMap::new();
-    let mut known = Census::default();
-    if handlers.is_some() {
-        // The texts of keys mean nothing to a census that has not seen them.
-        for module in modules {
-            census(module, &mut known)?;
-        }
-    }
-    for module in modules {
-        let mut census_of_one = match handlers {
-            None => Census::default(),
-            Some(handlers) => known.with_handlers(handlers.iter().map(Vec::as_slice)),
-        };
-        census(module, &mut census_of_one)?;
-        let total: f64 =
-            census_of_one.sequences().filter(|(keys, _)| keys.len() == 1).map(|(_, weight)| weight).sum();
-        for (keys, weight) in census_of_one.sequences() {
-            let part = weight / total.max(1.0);
-            let (sum, most) = sums.entry(keys).or_default();
-            *sum += part;
-            *most = most.max(part);
-        }
-    }
-    Ok(sums.into_iter().map(|(keys, (sum, most))| (keys, sum - most * (1.0 - HEAVIEST))).collect())
 }
 
 fn census(module: &Module, census: &mut Census) -> Result<(), String> {

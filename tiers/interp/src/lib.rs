@@ -30,5 +30,9 @@ pub use run::{
     run, untranslated_entry,
 };
 pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
-pub use translate::{Arena, Census, Counting, ModuleEnv, TranslateError, TranslateOptions, translate};
+#[cfg(feature = "count-regions")]
+pub use translate::region_counts;
+pub use translate::{
+    Arena, Census, Counting, ModuleEnv, Runs, Sequence, TranslateError, TranslateOptions, translate,
+};
 pub use walk::{RawFrame, walk, walk_run};

@@ -128,6 +128,8 @@ pub enum MicroOp {
     Unreachable,
     /// Charges fuel.
     Fuel,
+    /// Counts how often a part of a region runs; only in builds that count regions.
+    CountRegion,
     /// The base frame's return cell: leaves the handlers.
     Halt,
     /// The return cell of calls across contexts.
@@ -260,6 +262,7 @@ impl MicroOp {
             MicroOp::Builtin => shape(NONE, &[U32, Slot, U32, U32], None),
             MicroOp::Unreachable => ends(NONE, &[]),
             MicroOp::Fuel => shape(NONE, &[U32], None),
+            MicroOp::CountRegion => shape(NONE, &[U64], None),
             MicroOp::Halt
             | MicroOp::ReturnSwitch
             | MicroOp::Untranslated
@@ -328,6 +331,7 @@ impl MicroOp {
             MicroOp::Builtin => tag(26, 0),
             MicroOp::Unreachable => tag(26, 1),
             MicroOp::Fuel => tag(26, 2),
+            MicroOp::CountRegion => tag(26, 21),
             MicroOp::Halt => tag(26, 3),
             MicroOp::ReturnSwitch => tag(26, 4),
             MicroOp::Untranslated => tag(26, 5),
@@ -399,6 +403,7 @@ impl MicroOp {
             MicroOp::Builtin,
             MicroOp::Unreachable,
             MicroOp::Fuel,
+            MicroOp::CountRegion,
             MicroOp::Halt,
             MicroOp::ReturnSwitch,
         ]);
@@ -462,6 +467,7 @@ impl MicroOp {
             MicroOp::Builtin => "builtin".to_string(),
             MicroOp::Unreachable => "unreachable".to_string(),
             MicroOp::Fuel => "fuel".to_string(),
+            MicroOp::CountRegion => "count_region".to_string(),
             MicroOp::Halt => "halt".to_string(),
             MicroOp::ReturnSwitch => "return_switch".to_string(),
             MicroOp::Untranslated => "untranslated".to_string(),
@@ -508,7 +514,7 @@ pub enum Form {
 }
 
 /// Most micro-operators in one handler.
-pub const MAX_FUSED: usize = 4;
+pub const MAX_FUSED: usize = 5;
 
 impl Form {
     /// The form's number in a packed key.
@@ -601,7 +607,7 @@ impl Key {
                 b"i" => Form::Imm,
                 b"j" => Form::Imm32,
                 [b'r', digit @ b'0'..=b'2'] => Form::Reg(digit - b'0'),
-                [b'@', digit @ b'0'..=b'3'] => Form::Inner(digit - b'0'),
+                [b'@', digit @ b'0'..=b'4'] => Form::Inner(digit - b'0'),
                 _ => return None,
             };
         }
@@ -636,6 +642,12 @@ impl PackedKey {
     #[must_use]
     pub const fn with_source(self, index: u32, form: Form) -> PackedKey {
         PackedKey(self.0 | form.number() << (Self::NUMBER_BITS + 4 * index))
+    }
+
+    /// Without a place for the result, which only the next micro-operator of the same handler reads.
+    #[must_use]
+    pub const fn without_place(self) -> PackedKey {
+        PackedKey(self.0 & !(7 << Self::TO_SLOT))
     }
 
     /// With a result that goes to a slot.

@@ -56,14 +56,31 @@ impl Function<'_, '_> {
         self.buffers.region.assign_accumulators(self.options.fuse);
         let count = self.buffers.region.next_inst();
         if let Some(census) = self.census.as_deref_mut() {
-            census.region(&self.buffers.region, self.root, self.loop_depth);
+            census.region(&self.buffers.region, self.region_number, self.loop_depth);
         }
         let mut at = 0;
         while at < count {
-            at += self.write_cell(at, count)?;
+            let end = self.count_region(at, count)?;
+            while at < end {
+                at += self.write_cell(at, end)?;
+            }
         }
         self.next_region();
         Ok(())
+    }
+
+    /// In builds that count regions, writes a cell that counts what follows up to the next way out, and gives where that ends.
+    fn count_region(&mut self, at: InstId, count: InstId) -> Result<InstId, Stop> {
+        #[cfg(feature = "count-regions")]
+        if self.census.is_none() && self.options.fuse {
+            let handler = self.handler(MicroOp::CountRegion)?;
+            self.begin_marked_cell(handler);
+            let func = self.env.info.func_idx(self.func).as_u32();
+            self.write_u64(super::regions::counter(func, self.region_number, at));
+            return Ok(self.buffers.region.next_exit(at).unwrap_or(count));
+        }
+        let _ = at;
+        Ok(count)
     }
 
     /// Writes the cell that starts with a micro-operator and gives how many it takes in: as many as a handler does.
@@ -73,7 +90,14 @@ impl Function<'_, '_> {
         let mut found = None;
         let mut keys = [PackedKey::default(); MAX_FUSED];
         for at in start..count.min(start + most) {
-            let key = self.buffers.region.key(at, start);
+            let mut key = self.buffers.region.key(at, start);
+            if self.buffers.region.is_for_branch(at) {
+                // A handler that ends here leaves the result to the next cell; one that goes on does not.
+                if let Some((_, Some(handler))) = node.child(key) {
+                    found = Some((handler, at + 1));
+                }
+                key = key.without_place();
+            }
             keys[(at - start) as usize] = key;
             let Some((next, handler)) = node.child(key) else { break };
             node = next;

@@ -127,7 +127,7 @@ pub(crate) struct Function<'a, 'b> {
     pub(crate) hot_slots: [[u32; 2]; 2],
     /// Entries below this height are in their canonical slots.
     flushed: usize,
-    region_number: u32,
+    pub(crate) region_number: u32,
     pub(crate) max_slots: u32,
     pub(crate) reach: Reach,
     pub(crate) loop_depth: u32,

@@ -3,6 +3,9 @@
 //! Two integer and two float or vector locals per function, by how often they are read and written, eight times as much a loop level. A
 //! call makes every hot local go to its slot and back, so a local must be worth more than the calls. Functions without
 //! loops have none.
+//!
+//! Speed with none, with one and with two of each, two being 1: sqlite 0.76, 0.85; quickjs 0.84, 0.92; lua 0.79, 0.89; the superinstructions were
+//! chosen with two. There is no third register left.
 
 use super::Step;
 use super::function::Function;

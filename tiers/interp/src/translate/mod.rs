@@ -17,8 +17,12 @@ mod function;
 mod hot;
 mod operators;
 mod region;
+#[cfg(feature = "count-regions")]
+mod regions;
 
-pub use census::Census;
+pub use census::{Census, Runs, Sequence};
+#[cfg(feature = "count-regions")]
+pub use regions::region_counts;
 
 use crate::bytecode::Bytecode;
 use crate::micro::Root;

@@ -291,6 +291,26 @@ impl Region {
         }
     }
 
+    /// Whether a micro-operator's result is in the accumulator for the branch right behind it only: in one handler with the branch
+    /// it needs no place, and a comparison no number. That saves three of thirteen instructions.
+    pub(crate) fn is_for_branch(&self, at: InstId) -> bool {
+        let Some(id) = self.insts[at as usize].result else { return false };
+        let value = self.value(id);
+        value.last_use == Some(at + 1)
+            && value.accumulator
+            && !value.need_home
+            && matches!(value.home, Home::Slot(_))
+            && matches!(self.insts[at as usize + 1].op, MicroOp::BrIf | MicroOp::BrUnless)
+    }
+
+    /// One behind the next conditional branch.
+    #[cfg(feature = "count-regions")]
+    pub(crate) fn next_exit(&self, at: InstId) -> Option<InstId> {
+        (at..self.next_inst())
+            .find(|at| matches!(self.insts[*at as usize].op, MicroOp::BrIf | MicroOp::BrUnless))
+            .map(|at| at + 1)
+    }
+
     /// The slot that holds, or may hold, a source that is in a register.
     pub(crate) fn home_slot(&self, source: Source, hot_slots: [u32; 2]) -> Option<u32> {
         match source {
