@@ -14,8 +14,7 @@
 //! four alone: 12,000 pairs 1.65, 9,000 sequences of up to 4, 5 and 6 1.84, 1.88 and 1.89. Choosing cells with the fewest dispatches a region
 //! instead of the longest handler at each place saves 0.4 % of them at most.
 //!
-//! More handlers cost no speed anywhere: with 14,000 instead of 6,000 (2.6 against 2.1 MB of text) sqlite takes 0.93 of the time and the held-out
-//! programs 0.92; with 600 (3,000 of which most were there by rule) lua takes 1.54.
+//! More handlers cost hardly any speed: with 14,000 instead of 6,000 sqlite takes 0.93 of the time, the held-out programs 0.92, bzip2 1.03.
 
 use super::region::{InstId, Region};
 use super::{Arena, ModuleEnv, Stop, TranslateError, TranslateOptions, attempt};
