@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
+use crate::module_bytes::{Copying, ModuleBytes};
 use crate::runtime::{CodeTable, has_guard};
 use crate::tiering::ModuleTiering;
 use crate::{Engine, ExternType, FuncType, TagType, Validation};
@@ -17,7 +18,7 @@ use crescendo_module::{
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 #[cfg(feature = "cranelift")]
@@ -73,23 +74,6 @@ impl WeakModule {
     }
 }
 
-/// Where a module's bytes lie.
-enum ModuleBytes {
-    Owned(Vec<u8>),
-    Mapped(memmap2::Mmap),
-}
-
-impl Deref for ModuleBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            ModuleBytes::Owned(bytes) => bytes,
-            ModuleBytes::Mapped(bytes) => bytes,
-        }
-    }
-}
-
 /// Making modules.
 impl Module {
     /// Parses and validates a module, of which it keeps a copy.
@@ -102,8 +86,16 @@ impl Module {
     /// When the bytes are not a valid module, use a proposal that is switched off or not supported, or exceed one of the
     /// [`crate::ModuleLimits`].
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
-        let bytes = to_binary(bytes.as_ref())?;
-        Module::from_bytes(engine, ModuleBytes::Owned(bytes.into_owned()))
+        match to_binary(bytes.as_ref())? {
+            Cow::Owned(bytes) => Module::from_bytes(engine, ModuleBytes::Owned(bytes)),
+            Cow::Borrowed(bytes) => {
+                let mut copy = Copying::new(bytes);
+                let config = engine.config().module_config();
+                let copied = |end| copy.up_to(end);
+                let info = crescendo_module::parse_and_copy(bytes, &config, engine.types(), copied)?;
+                Module::from_info(engine, info, copy.finish()?)
+            }
+        }
     }
 
     /// Reads a file and makes a module of its contents; see [`Module::new`].
@@ -159,6 +151,11 @@ impl Module {
 
     fn from_bytes(engine: &Engine, bytes: ModuleBytes) -> Result<Module> {
         let info = crescendo_module::parse(&bytes, &engine.config().module_config(), engine.types())?;
+        Module::from_info(engine, info, bytes)
+    }
+
+    /// Makes a module of what parsing its bytes has given.
+    fn from_info(engine: &Engine, info: ModuleInfo, bytes: ModuleBytes) -> Result<Module> {
         let offsets = layout(&info)?;
         let code = CodeTable::new(info.defined_func_count());
         let tiering = ModuleTiering::new();
