@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
+use crate::instance::{ContextPool, ModuleImages};
 use crate::module_bytes::{Copying, ModuleBytes};
 use crate::runtime::{CodeTable, has_guard};
 use crate::tiering::ModuleTiering;
@@ -20,9 +21,10 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 #[cfg(feature = "cranelift")]
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A valid module, from which instances are made. Cheap to clone: clones are the same module.
 ///
@@ -53,10 +55,17 @@ struct ModuleInner {
     offsets: VmOffsets,
     code: CodeTable,
     tiering: ModuleTiering,
+    contexts: ContextPool,
+    /// Whether there was an instance already.
+    instantiated: AtomicBool,
+    images: OnceLock<ModuleImages>,
 }
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
+        for image in self.images.get().iter().flat_map(|images| images.all()) {
+            self.engine.pool().forget_image(image);
+        }
         if let Some(engine) = self.engine.tiering() {
             self.tiering.release(engine);
         }
@@ -158,9 +167,18 @@ impl Module {
     fn from_info(engine: &Engine, info: ModuleInfo, bytes: ModuleBytes) -> Result<Module> {
         let offsets = layout(&info)?;
         let code = CodeTable::new(info.defined_func_count());
-        let tiering = ModuleTiering::new();
         Ok(Module {
-            inner: Arc::new(ModuleInner { engine: engine.clone(), info, bytes, offsets, code, tiering }),
+            inner: Arc::new(ModuleInner {
+                engine: engine.clone(),
+                info,
+                bytes,
+                offsets,
+                code,
+                tiering: ModuleTiering::new(),
+                contexts: ContextPool::default(),
+                instantiated: AtomicBool::new(false),
+                images: OnceLock::new(),
+            }),
         })
     }
 }
@@ -281,6 +299,26 @@ impl Module {
     /// The module's native code and its instances.
     pub(crate) fn tiering(&self) -> &ModuleTiering {
         &self.inner.tiering
+    }
+
+    /// The contexts that dropped instances have left.
+    pub(crate) fn contexts(&self) -> &ContextPool {
+        &self.inner.contexts
+    }
+
+    /// The first contents of the memories of a new instance; none for the first one, since making them takes longer than
+    /// copying, and most processes have no second.
+    pub(crate) fn images_for_new_instance(&self) -> Option<&ModuleImages> {
+        if self.inner.info.data_segments().is_empty() {
+            return None;
+        }
+        let again = self.inner.instantiated.swap(true, Ordering::Relaxed);
+        again.then(|| self.inner.images.get_or_init(|| ModuleImages::new(self)))
+    }
+
+    /// The first contents of the memories of instances, if they were made.
+    pub(crate) fn images(&self) -> Option<&ModuleImages> {
+        self.inner.images.get()
     }
 
     /// A number that no other live module has.

@@ -6,6 +6,7 @@ mod errors;
 mod exceptions;
 mod fuel;
 mod host;
+mod images;
 mod instantiation;
 mod limits;
 mod linker;
