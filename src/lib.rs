@@ -60,6 +60,7 @@ mod limits;
 mod linker;
 mod memory;
 mod module;
+mod module_bytes;
 mod runtime;
 mod shared_memory;
 mod store;

@@ -40,7 +40,7 @@ impl Memory {
         check_type(&ty)?;
         let (store, limiter) = store.as_context_mut().0.parts();
         store.count(0, 1, 0)?;
-        let record = MemoryRecord::new(store.engine(), ty, limiter)?;
+        let record = MemoryRecord::new(store.engine(), ty, None, limiter)?;
         let record = store.push_memory(record);
         // SAFETY: the store just took the record over.
         Ok(unsafe { Memory::from_record(store.id(), record) })

@@ -5,6 +5,8 @@
 
 use crate::error::{Error, Result, limit};
 use crate::externs::{ExportType, ImportType};
+use crate::instance::{ContextPool, ModuleImages};
+use crate::module_bytes::{Copying, ModuleBytes};
 use crate::runtime::{CodeTable, has_guard};
 use crate::tiering::ModuleTiering;
 use crate::{Engine, ExternType, FuncType, TagType, Validation};
@@ -17,11 +19,12 @@ use crescendo_module::{
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 #[cfg(feature = "cranelift")]
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// A valid module, from which instances are made. Cheap to clone: clones are the same module.
 ///
@@ -52,10 +55,17 @@ struct ModuleInner {
     offsets: VmOffsets,
     code: CodeTable,
     tiering: ModuleTiering,
+    contexts: ContextPool,
+    /// Whether there was an instance already.
+    instantiated: AtomicBool,
+    images: OnceLock<ModuleImages>,
 }
 
 impl Drop for ModuleInner {
     fn drop(&mut self) {
+        for image in self.images.get().iter().flat_map(|images| images.all()) {
+            self.engine.pool().forget_image(image);
+        }
         if let Some(engine) = self.engine.tiering() {
             self.tiering.release(engine);
         }
@@ -73,23 +83,6 @@ impl WeakModule {
     }
 }
 
-/// Where a module's bytes lie.
-enum ModuleBytes {
-    Owned(Vec<u8>),
-    Mapped(memmap2::Mmap),
-}
-
-impl Deref for ModuleBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            ModuleBytes::Owned(bytes) => bytes,
-            ModuleBytes::Mapped(bytes) => bytes,
-        }
-    }
-}
-
 /// Making modules.
 impl Module {
     /// Parses and validates a module, of which it keeps a copy.
@@ -102,8 +95,16 @@ impl Module {
     /// When the bytes are not a valid module, use a proposal that is switched off or not supported, or exceed one of the
     /// [`crate::ModuleLimits`].
     pub fn new(engine: &Engine, bytes: impl AsRef<[u8]>) -> Result<Module> {
-        let bytes = to_binary(bytes.as_ref())?;
-        Module::from_bytes(engine, ModuleBytes::Owned(bytes.into_owned()))
+        match to_binary(bytes.as_ref())? {
+            Cow::Owned(bytes) => Module::from_bytes(engine, ModuleBytes::Owned(bytes)),
+            Cow::Borrowed(bytes) => {
+                let mut copy = Copying::new(bytes);
+                let config = engine.config().module_config();
+                let copied = |end| copy.up_to(end);
+                let info = crescendo_module::parse_and_copy(bytes, &config, engine.types(), copied)?;
+                Module::from_info(engine, info, copy.finish()?)
+            }
+        }
     }
 
     /// Reads a file and makes a module of its contents; see [`Module::new`].
@@ -159,11 +160,25 @@ impl Module {
 
     fn from_bytes(engine: &Engine, bytes: ModuleBytes) -> Result<Module> {
         let info = crescendo_module::parse(&bytes, &engine.config().module_config(), engine.types())?;
+        Module::from_info(engine, info, bytes)
+    }
+
+    /// Makes a module of what parsing its bytes has given.
+    fn from_info(engine: &Engine, info: ModuleInfo, bytes: ModuleBytes) -> Result<Module> {
         let offsets = layout(&info)?;
         let code = CodeTable::new(info.defined_func_count());
-        let tiering = ModuleTiering::new();
         Ok(Module {
-            inner: Arc::new(ModuleInner { engine: engine.clone(), info, bytes, offsets, code, tiering }),
+            inner: Arc::new(ModuleInner {
+                engine: engine.clone(),
+                info,
+                bytes,
+                offsets,
+                code,
+                tiering: ModuleTiering::new(),
+                contexts: ContextPool::default(),
+                instantiated: AtomicBool::new(false),
+                images: OnceLock::new(),
+            }),
         })
     }
 }
@@ -284,6 +299,26 @@ impl Module {
     /// The module's native code and its instances.
     pub(crate) fn tiering(&self) -> &ModuleTiering {
         &self.inner.tiering
+    }
+
+    /// The contexts that dropped instances have left.
+    pub(crate) fn contexts(&self) -> &ContextPool {
+        &self.inner.contexts
+    }
+
+    /// The first contents of the memories of a new instance; none for the first one, since making them takes longer than
+    /// copying, and most processes have no second.
+    pub(crate) fn images_for_new_instance(&self) -> Option<&ModuleImages> {
+        if self.inner.info.data_segments().is_empty() {
+            return None;
+        }
+        let again = self.inner.instantiated.swap(true, Ordering::Relaxed);
+        again.then(|| self.inner.images.get_or_init(|| ModuleImages::new(self)))
+    }
+
+    /// The first contents of the memories of instances, if they were made.
+    pub(crate) fn images(&self) -> Option<&ModuleImages> {
+        self.inner.images.get()
     }
 
     /// A number that no other live module has.

@@ -10,9 +10,9 @@ use crate::runtime::{MemoryRecord, TableRecord, ZeroedBuffer};
 use crate::store::StoreInner;
 use crate::tag::TagRecord;
 use crate::{Engine, Module};
-use crescendo_abi::{VmContext, VmFuncRef};
+use crescendo_abi::{VmContext, VmFuncRef, VmGlobal};
 use crescendo_interp::Variant;
-use crescendo_module::TagIdx;
+use crescendo_module::{MemoryIdx, TagIdx};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -30,20 +30,26 @@ pub(super) fn allocate<T>(
     let own_memories = &info.memories()[imports.memories.len()..];
     let own_tables = &info.tables()[imports.tables.len()..];
     inner.opaque.count(1, own_memories.len(), own_tables.len())?;
+    let images = module.images_for_new_instance();
     let mut memories = Vec::with_capacity(own_memories.len());
-    for ty in own_memories {
+    for (index, ty) in (info.imported_memory_count()..).map(MemoryIdx::new).zip(own_memories) {
         let (store, limiter) = inner.parts();
-        memories.push(MemoryRecord::new(store.engine(), *ty, limiter)?);
+        let image = images.and_then(|images| images.of(index));
+        memories.push(MemoryRecord::new(store.engine(), *ty, image, limiter)?);
     }
     let mut tables = Vec::with_capacity(own_tables.len());
     for ty in own_tables {
         tables.push(TableRecord::new(*ty, 0, inner.parts().1)?);
     }
-    let mut context = ZeroedBuffer::empty();
-    let size = module.offsets().size() as usize;
-    context
-        .grow(0, size, size)
-        .map_err(|error| Error::msg(format_args!("{error}: an instance of the module takes {size} bytes")))?;
+    let imported_guarded = imports.memories.iter().all(|memory| match memory {
+        // SAFETY: a store's memories live as long as the store.
+        ImportedMemory::Record(record) => unsafe { record.as_ref() }.is_guarded(),
+        ImportedMemory::Shared(shared) => shared.is_guarded(),
+    });
+    let guarded = imported_guarded && memories.iter().all(MemoryRecord::is_guarded);
+    let signals = inner.opaque.engine().config().signals_based_traps;
+    let variant = if signals && guarded { Variant::Guarded } else { Variant::Checked };
+    let (context, has_records) = context(module, variant)?;
 
     let store = &mut inner.opaque;
     let imported = imports.memories.iter().map(|memory| match memory {
@@ -54,10 +60,6 @@ pub(super) fn allocate<T>(
     all_memories.extend(memories.into_iter().map(|memory| store.push_memory(memory)));
     let mut all_tables = imports.tables.clone();
     all_tables.extend(tables.into_iter().map(|table| store.push_table(table)));
-    // SAFETY: a store's memories live as long as the store.
-    let guarded = all_memories.iter().all(|memory| unsafe { memory.as_ref() }.is_guarded());
-    let signals = store.engine().config().signals_based_traps;
-    let variant = if signals && guarded { Variant::Guarded } else { Variant::Checked };
     if all_memories.is_empty() {
         all_memories.push(store.dummy_memory());
     }
@@ -96,10 +98,31 @@ pub(super) fn allocate<T>(
     instance.write_pointers(offsets.table(0), all_tables);
     instance.write_pointers(offsets.imported_global(0), imports.globals.iter().map(|(global, _)| *global));
     instance.write_pointers(offsets.imported_func(0), imports.funcs.iter().copied());
-    instance.write_records();
-    // SAFETY: the records are written, and the instance leaves the list when it is dropped.
-    unsafe { crate::tiering::add_instance(module, instance.context(), variant) };
+    if !has_records {
+        instance.write_records();
+        // SAFETY: the records are written, and the context leaves the list before it is freed: when the instance is dropped,
+        // unless others can use the context.
+        unsafe { crate::tiering::add_instance(module, instance.context(), variant) };
+    }
     Ok(data)
+}
+
+/// Memory for a context in which globals are zero, and whether it has its records already.
+fn context(module: &Module, variant: Variant) -> Result<(ZeroedBuffer, bool)> {
+    let offsets = module.offsets();
+    if let Some(context) = module.contexts().take(variant) {
+        let counts = offsets.counts();
+        let globals = context.base().wrapping_add(offsets.defined_global(0) as usize).cast::<VmGlobal>();
+        // SAFETY: the layout has room for so many globals.
+        unsafe { globals.write_bytes(0, counts.defined_globals as usize) };
+        return Ok((context, true));
+    }
+    let size = offsets.size() as usize;
+    let mut context = ZeroedBuffer::empty();
+    context
+        .grow(0, size, size)
+        .map_err(|error| Error::msg(format_args!("{error}: an instance of the module takes {size} bytes")))?;
+    Ok((context, false))
 }
 
 impl InstanceData {

@@ -36,7 +36,11 @@ pub(crate) struct InstanceData {
 
 impl Drop for InstanceData {
     fn drop(&mut self) {
-        self.module.tiering().remove_instance(self.context());
+        let context = std::mem::replace(&mut self.context, ZeroedBuffer::empty());
+        let bytes = self.module.offsets().size() as usize;
+        if let Some(context) = self.module.contexts().give(self.variant, context, bytes) {
+            self.module.tiering().remove_instance(context.base().cast());
+        }
     }
 }
 

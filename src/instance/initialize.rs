@@ -3,13 +3,13 @@
 //! Order and partial effects are the specification's (<https://webassembly.github.io/spec/core/exec/modules.html#instantiation>):
 //! a segment that does not fit is a trap, and what earlier segments wrote stays.
 
-use super::InstanceData;
 use super::const_expr::{evaluate, evaluate_global};
 use super::segments::{init_memory, init_table};
+use super::{InstanceData, ModuleImages};
 use crate::error::{Error, Result};
 use crate::runtime::{Stop, enter};
 use crate::store::StoreInner;
-use crescendo_module::{DataIdx, DataMode, ElemIdx, ElementMode, GlobalIdx, TableIdx, TableInit};
+use crescendo_module::{DataIdx, DataMode, ElemIdx, ElementMode, GlobalIdx, MemoryIdx, TableIdx, TableInit};
 use std::ptr::NonNull;
 
 /// Initializes a new instance of the store and runs its start function.
@@ -25,7 +25,10 @@ pub(super) fn initialize<T: 'static>(
     let instance = unsafe { data.as_mut() };
     globals(instance)?;
     tables(instance)?;
-    elements(instance).map_err(|stop| Error::from(stop).context("initializing an element segment"))?;
+    if let Err(stop) = elements(instance) {
+        wipe_images(instance);
+        return Err(Error::from(stop).context("initializing an element segment"));
+    }
     memories(instance).map_err(|stop| Error::from(stop).context("initializing a data segment"))?;
     if let Some(start) = instance.module().info().start() {
         let record = instance.func(start);
@@ -77,13 +80,28 @@ fn elements(instance: &mut InstanceData) -> Result<(), Stop> {
 
 fn memories(instance: &mut InstanceData) -> Result<(), Stop> {
     let module = instance.module().clone();
-    for (number, segment) in (0..).zip(module.info().data_segments()) {
+    let in_images = module.images().map_or(0, ModuleImages::segments);
+    for (index, segment) in (0..).map(DataIdx::new).zip(module.info().data_segments()) {
         if let DataMode::Active { memory, offset } = &segment.mode {
-            let index = DataIdx::new(number);
-            let start = evaluate(instance, offset)?;
-            init_memory(instance, *memory, index, start, 0, segment.range.len() as u64)?;
+            // SAFETY: a store's memories live as long as the store, and nobody else uses this one meanwhile.
+            let has_image = || unsafe { instance.memory(*memory).as_ref() }.has_image();
+            // Segments for imported memories, which may have an image of another module, are not among those.
+            if index.index() >= in_images || !has_image() {
+                let start = evaluate(instance, offset)?;
+                init_memory(instance, *memory, index, start, 0, segment.range.len() as u64)?;
+            }
             instance.drop_data(index);
         }
     }
     Ok(())
+}
+
+/// Makes the instance's own memories zero, in which there may be already what data segments would have written.
+fn wipe_images(instance: &InstanceData) {
+    let info = instance.module().info();
+    let all = 0..u32::try_from(info.memories().len()).unwrap_or(u32::MAX);
+    for index in all.skip(info.imported_memory_count() as usize) {
+        // SAFETY: a store's memories live as long as the store, and nobody else uses this one meanwhile.
+        unsafe { instance.memory(MemoryIdx::new(index)).as_mut() }.wipe_image();
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! module + imports ──► imports.rs (check) ──► allocate.rs (context, memories, tables, records)
+//!                                               │ contexts.rs (those of dropped instances), image.rs (memories' contents)
 //!                                               └──► initialize.rs (globals, tables, segments, start)
 //! ```
 //!
@@ -10,12 +11,16 @@
 
 mod allocate;
 mod const_expr;
+mod contexts;
 mod data;
+mod image;
 mod imports;
 mod initialize;
 mod segments;
 
+pub(crate) use contexts::ContextPool;
 pub(crate) use data::InstanceData;
+pub(crate) use image::ModuleImages;
 pub(crate) use segments::{init_memory, init_table};
 
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@
 //! share (`shared_memory.rs`). Invariant of the others: `vm.len` bytes from `vm.base` on are readable
 //! and writable, and every byte between `vm.len` and `vm.guarded_len` faults.
 
+use super::image::MemoryImage;
 use super::pool::{GuardedMemory, Pool};
 use super::racy;
 use super::shared_memory::SharedRecord;
@@ -59,7 +60,8 @@ impl MemoryRecord {
         MemoryRecord { vm, ty: MemoryType::new(0, Some(0)), backing: Backing::Dummy }
     }
 
-    /// A memory of its type's minimum size, all zero. The caller has counted it in the store.
+    /// A memory of its type's minimum size, all zero, or with the bytes of an image that lies in it if it can have one: see
+    /// [`MemoryRecord::has_image`]. The caller has counted it in the store.
     ///
     /// # Errors
     ///
@@ -67,6 +69,7 @@ impl MemoryRecord {
     pub(crate) fn new(
         engine: &Engine,
         ty: MemoryType,
+        image: Option<&Arc<MemoryImage>>,
         limiter: Option<&mut dyn ResourceLimiter>,
     ) -> Result<MemoryRecord> {
         if ty.shared {
@@ -80,7 +83,7 @@ impl MemoryRecord {
             }
             return Ok(MemoryRecord::of_shared(Arc::new(SharedRecord::new(engine, ty)?)));
         }
-        let mut record = MemoryRecord::empty(engine, ty);
+        let mut record = MemoryRecord::empty(engine, ty, image);
         record.grow(ty.minimum, limiter)??;
         Ok(record)
     }
@@ -113,14 +116,14 @@ impl MemoryRecord {
         }
     }
 
-    fn empty(engine: &Engine, ty: MemoryType) -> MemoryRecord {
+    fn empty(engine: &Engine, ty: MemoryType, image: Option<&Arc<MemoryImage>>) -> MemoryRecord {
         let qualifies = engine.config().guarded_memories() && has_guard(&ty);
         // A minimum that cannot be had is for `grow` to report.
         let minimum = (ty.minimum.checked_mul(ty.page_size()))
             .and_then(|bytes| usize::try_from(bytes).ok())
             .filter(|bytes| *bytes <= most_bytes(&ty));
-        let memory =
-            if qualifies { minimum.and_then(|bytes| engine.pool().take_memory(bytes).ok()) } else { None };
+        let minimum = minimum.filter(|_| qualifies);
+        let memory = minimum.and_then(|bytes| engine.pool().take_memory(bytes, image).ok());
         match memory {
             Some(memory) => {
                 let vm = VmMemory { base: memory.base(), len: 0, guarded_len: memory.reserved() as u64 };
@@ -149,6 +152,21 @@ impl MemoryRecord {
     /// The type with the present size as its minimum, which is what imports are matched with.
     pub(crate) fn current_type(&self) -> MemoryType {
         MemoryType { minimum: self.pages(), ..self.ty }
+    }
+
+    /// Whether the first bytes were those of an image.
+    pub(crate) fn has_image(&self) -> bool {
+        match &self.backing {
+            Backing::Guarded(memory) => memory.has_image(),
+            _ => false,
+        }
+    }
+
+    /// Makes a memory zero that nobody has used yet.
+    pub(crate) fn wipe_image(&mut self) {
+        if let Backing::Guarded(memory) = &mut self.backing {
+            memory.wipe_image();
+        }
     }
 
     /// Whether accesses need no check.
@@ -313,7 +331,7 @@ mod tests {
     fn both_kinds_of_memory_grow_with_zeros() {
         let checked = Engine::new(Config::new().memory_reservation(false)).unwrap();
         for (engine, guarded) in [(Engine::default(), true), (checked, false)] {
-            let mut memory = MemoryRecord::new(&engine, MemoryType::new(1, Some(3)), None).unwrap();
+            let mut memory = MemoryRecord::new(&engine, MemoryType::new(1, Some(3)), None, None).unwrap();
             assert_eq!(memory.is_guarded(), guarded);
             memory.bytes_mut().fill(1);
             assert_eq!(memory.grow(2, None).unwrap().unwrap(), 1);
@@ -327,7 +345,7 @@ mod tests {
     #[test]
     fn memories_with_small_pages_have_any_size_and_no_guard() {
         let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(100, Some(300)) };
-        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None, None).unwrap();
         assert!(!memory.is_guarded());
         assert_eq!((memory.pages(), memory.len()), (100, 100));
         assert_eq!(memory.grow(200, None).unwrap().unwrap(), 100);
@@ -335,7 +353,7 @@ mod tests {
         assert!(memory.fill(299, 1, 1).is_ok() && memory.fill(300, 1, 1).is_err());
         // A size of 2^32 would look like 0.
         let ty = MemoryType { page_size_log2: 0, ..MemoryType::new(0, None) };
-        let mut memory = MemoryRecord::new(&Engine::default(), ty, None).unwrap();
+        let mut memory = MemoryRecord::new(&Engine::default(), ty, None, None).unwrap();
         assert!(memory.grow(1 << 32, None).unwrap().is_err());
     }
 
@@ -343,9 +361,9 @@ mod tests {
     fn sizes_that_no_system_has_are_refused() {
         let engine = Engine::default();
         for ty in [MemoryType::new64(1 << 40, None), MemoryType::new64(u64::MAX >> 16, None)] {
-            assert!(MemoryRecord::new(&engine, ty, None).is_err(), "{ty}");
+            assert!(MemoryRecord::new(&engine, ty, None, None).is_err(), "{ty}");
         }
-        let mut memory = MemoryRecord::new(&engine, MemoryType::new(0, None), None).unwrap();
+        let mut memory = MemoryRecord::new(&engine, MemoryType::new(0, None), None, None).unwrap();
         assert!(memory.grow(u64::MAX, None).unwrap().is_err());
         assert!(memory.grow(65537, None).unwrap().is_err());
     }

@@ -8,6 +8,7 @@
 //! | [`MemoryRecord`], [`TableRecord`] | linear memories and tables with their storage |
 //! | [`SharedRecord`] | what the records of a shared memory in all its stores refer to |
 //! | [`Pool`] | the stacks and memories of dropped stores, for new ones |
+//! | [`MemoryImage`] | what a module's data segments leave in a memory |
 //! | [`CodeTable`] | a module's bytecode |
 //! | [`Stop`] | why an operation cannot go on |
 //!
@@ -16,6 +17,7 @@
 mod code_table;
 pub(crate) mod enter;
 mod host_function;
+mod image;
 mod memory;
 mod parking;
 mod pool;
@@ -28,6 +30,7 @@ mod zeroed;
 
 pub(crate) use code_table::CodeTable;
 pub(crate) use host_function::{HostFunction, slot_count};
+pub(crate) use image::MemoryImage;
 pub(crate) use memory::{MemoryRecord, has_guard};
 pub(crate) use parking::Tick;
 pub use parking::WaitResult;

@@ -56,6 +56,9 @@ impl ZeroedBuffer {
     }
 }
 
+// SAFETY: the allocation is the buffer's own, and bytes do not depend on a thread.
+unsafe impl Send for ZeroedBuffer {}
+
 impl Drop for ZeroedBuffer {
     fn drop(&mut self) {
         if self.capacity != 0

@@ -6,6 +6,7 @@ mod errors;
 mod exceptions;
 mod fuel;
 mod host;
+mod images;
 mod inlining;
 mod instantiation;
 mod limits;

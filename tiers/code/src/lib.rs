@@ -15,6 +15,7 @@
 //! | [`set_running_store`] | whose guest runs on a thread, for traps of native code |
 //! | [`GuardRange`] | addresses at which a fault of native code is a trap |
 //! | [`Reservation`] | a range of address space, committed page by page |
+//! | [`ImageFile`] | what pages of a reservation can have in them from the start |
 //! | [`ValueStack`] | the stack of interpreted frames |
 //! | [`native_stack_bounds`], [`scan_native_stack`], [`stack_pointer`] | where the calling thread's native stack ends, the words on it, where the caller is |
 //! | [`missing_cpu_feature`] | whether this machine can run the handlers |
@@ -39,9 +40,9 @@ pub use native::{
 };
 pub use reservation::Reservation;
 pub use sys::{
-    StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority, missing_cpu_feature,
-    monotonic_nanoseconds, native_stack_bounds, page_size, ready_thread, scan_native_stack, stack_pointer,
-    synchronize_threads, thread_id, thread_nanoseconds,
+    ImageFile, StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority,
+    missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, page_size, ready_thread,
+    scan_native_stack, stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use value_stack::ValueStack;

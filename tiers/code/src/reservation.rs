@@ -4,7 +4,7 @@
 //! the rest is the guard region. A reservation costs address space only: no memory, no swap. Whoever owns a memory or a
 //! stack owns its reservation; the invariant is that no method reaches outside of it.
 
-use crate::sys::{self, Access, Mapping};
+use crate::sys::{self, Access, ImageFile, Mapping};
 use std::io;
 use std::ops::Range;
 
@@ -82,7 +82,8 @@ impl Reservation {
         self.mapping.protect(range, Access::None)
     }
 
-    /// Sets the bytes of `range` to zero by giving their memory back; access stays what it is.
+    /// Sets the bytes of `range` to zero by giving their memory back; access stays what it is. Pages that
+    /// [`Reservation::map_image`] has made have the image's bytes again instead.
     ///
     /// Costs a system call and a page fault at the next touch of each page: below some hundred kilobytes, writing zeros to
     /// committed pages is faster.
@@ -93,6 +94,28 @@ impl Reservation {
     pub fn zero(&mut self, range: Range<usize>) -> io::Result<()> {
         self.check(&range)?;
         self.mapping.discard(range)
+    }
+
+    /// Makes `range` readable and writable, with the image's bytes from `offset` on, a multiple of the page size. A page costs
+    /// memory when it is written to first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reservation::commit`], and `InvalidInput` when the image has not as many bytes. After an error of the operating
+    /// system the bytes are as before or inaccessible, and other mappings may take their place: the reservation is of no use any more.
+    pub fn map_image(&mut self, range: Range<usize>, image: &ImageFile, offset: usize) -> io::Result<()> {
+        self.check(&range)?;
+        self.mapping.map_image(range, image, offset)
+    }
+
+    /// Makes `range` readable and writable zeros that have nothing to do with an image any more.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reservation::map_image`].
+    pub fn unmap_image(&mut self, range: Range<usize>) -> io::Result<()> {
+        self.check(&range)?;
+        self.mapping.map_zeros(range)
     }
 
     fn check(&self, range: &Range<usize>) -> io::Result<()> {

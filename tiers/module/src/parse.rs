@@ -57,6 +57,21 @@ pub fn parse(
     config: &ModuleConfig,
     registry: &TypeRegistry,
 ) -> Result<ModuleInfo, ModuleError> {
+    parse_and_copy(bytes, config, registry, |_| {})
+}
+
+/// As [`parse`]. Before bodies are located, `copy` is told up to where the bytes are looked at next: a caller that wants a copy makes
+/// it piece by piece, and what it has just read is at hand when the parser reads it. Reading 10 MB of code at one place in 340 takes
+/// 2.4 ms otherwise, of 5 in all.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_and_copy(
+    bytes: &[u8],
+    config: &ModuleConfig,
+    registry: &TypeRegistry,
+    mut copy: impl FnMut(usize),
+) -> Result<ModuleInfo, ModuleError> {
     // Offsets are kept as `u32`.
     let max_size = config.limits.module_size.min(u64::from(u32::MAX) - 1);
     if bytes.len() as u64 > max_size {
@@ -67,7 +82,8 @@ pub fn parse(
         return Err(ModuleError::new(kind, Proposal::ComponentModel.refusal(), 4));
     }
     let mut loader = Loader::new(config, registry);
-    let header = loader.sections(bytes).err();
+    let header = loader.sections(bytes, &mut copy).err();
+    copy(bytes.len());
     let Loader { mut info, resources, .. } = loader;
     let body = match (&resources, config.validation) {
         (Some(resources), Validation::Eager) => {
@@ -89,6 +105,9 @@ pub fn parse(
     };
     Err(info.explain(fault, bytes, func))
 }
+
+/// Bytes that are copied at a time: they fit the second cache.
+const AHEAD: usize = 64 << 10;
 
 /// The state of parsing. Sections are read in `read.rs`.
 pub(crate) struct Loader<'c> {
@@ -134,11 +153,20 @@ impl<'c> Loader<'c> {
     }
 
     /// Reads all sections. After an error the information holds what came before it.
-    fn sections(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn sections(&mut self, bytes: &[u8], copy: &mut impl FnMut(usize)) -> Result<(), Fault> {
         let mut parser = Parser::new(0);
         parser.set_features(self.info.features);
+        let mut ahead = 0;
         for payload in parser.parse_all(bytes) {
-            self.payload(payload?)?;
+            let payload = payload?;
+            if let Payload::CodeSectionEntry(body) = &payload {
+                let end = offset(body.range().end);
+                if end + AHEAD / 2 > ahead && end < bytes.len() {
+                    ahead = end.saturating_add(AHEAD).min(bytes.len());
+                    copy(ahead);
+                }
+            }
+            self.payload(payload)?;
         }
         let declared = &mut self.info.declared_funcs;
         declared.sort_unstable();

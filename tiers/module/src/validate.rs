@@ -5,17 +5,25 @@
 
 use crate::index::widen;
 use crate::probe::Fault;
+use crate::quick::{self, QuickScratch};
 use crate::{DefinedFuncIdx, FuncIdx, ModuleError, ModuleInfo, ModuleLimits};
 use core::ops::Range;
 use rayon::prelude::*;
 use std::error::Error;
 use std::sync::OnceLock;
-use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources};
+use wasmparser::{FuncToValidate, FunctionBody, ValidatorResources};
 
 /// Bytes of code from which on threads are used. Starting the pool costs about as much as validating so much.
 const PARALLEL_BYTES: usize = 64 << 10;
 /// Bytes of code in a run of bodies: large enough to make handing out runs cheap, small enough to share evenly.
-const RUN_BYTES: usize = 32 << 10;
+const RUN_BYTES: usize = 16 << 10;
+
+/// Memory that validating a body needs and the next body can use again.
+#[derive(Default)]
+pub struct FuncValidatorAllocations {
+    quick: QuickScratch,
+    parser: wasmparser::FuncValidatorAllocations,
+}
 
 /// What the validation of single bodies needs, kept by modules parsed lazily.
 pub(crate) struct LazyBodies {
@@ -119,19 +127,47 @@ fn check(
     func: DefinedFuncIdx,
     allocations: &mut FuncValidatorAllocations,
 ) -> Result<(), Fault> {
+    let most_locals = limits.locals.min(ModuleLimits::MAX.locals);
+    if quick::is_valid(info, bytes, func, most_locals, &mut allocations.quick) {
+        return Ok(());
+    }
+    thoroughly(info, bytes, resources, limits, func, allocations)
+}
+
+/// Validates one body with wasmparser alone.
+fn thoroughly(
+    info: &ModuleInfo,
+    bytes: &[u8],
+    resources: &ValidatorResources,
+    limits: &ModuleLimits,
+    func: DefinedFuncIdx,
+    allocations: &mut FuncValidatorAllocations,
+) -> Result<(), Fault> {
     let body = info.func_body(bytes, func);
     let func = info.func_idx(func);
     let ty = info.func_type_idx(func).as_u32();
     let to_validate = FuncToValidate { resources, index: func.as_u32(), ty, features: info.features };
-    let mut validator = to_validate.into_validator(core::mem::take(allocations));
+    let mut validator = to_validate.into_validator(core::mem::take(&mut allocations.parser));
     let result = validator.validate(&body);
-    *allocations = validator.into_allocations();
+    allocations.parser = validator.into_allocations();
     let too_many = too_many_locals(info, func, &body, limits);
     match (result, too_many) {
         (Err(error), Some(limit)) if error.offset() < limit.offset() as u64 => Err(error.into()),
         (_, Some(limit)) => Err(limit.into()),
         (result, None) => Ok(result?),
     }
+}
+
+/// As [`ModuleInfo::validate_body`], with wasmparser alone.
+#[cfg(test)]
+pub(crate) fn check_thoroughly(
+    info: &ModuleInfo,
+    bytes: &[u8],
+    func: DefinedFuncIdx,
+    allocations: &mut FuncValidatorAllocations,
+) -> Result<(), ()> {
+    let lazy = info.lazy.as_ref().ok_or(())?;
+    thoroughly(info, bytes, &lazy.resources, &lazy.limits, func, allocations).map_err(|_| ())
 }
 
 /// Checks the limit of locals. Malformed declarations are the validator's matter.

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `pages` | mappings of address space |
+//! | `image_file` | files of which pages are copies until they are written to |
 //! | `clock` | the moment and the thread, for profilers |
 //! | `priority` | how threads compete for processors |
 //! | `code_pages` | executable memory |
@@ -20,6 +21,7 @@ compile_error!("Crescendo runs on Linux only so far");
 mod alternate_stack;
 mod clock;
 mod code_pages;
+mod image_file;
 #[cfg_attr(target_arch = "x86_64", path = "machine_x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 mod machine;
@@ -32,6 +34,7 @@ pub use alternate_stack::{ensure_thread_ready, ready_thread};
 pub use clock::{monotonic_nanoseconds, thread_id, thread_nanoseconds};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};
+pub use image_file::ImageFile;
 pub use machine::{missing_cpu_feature, stack_pointer};
 pub use native_stack::{StackBounds, native_stack_bounds, scan_native_stack};
 pub use pages::page_size;

@@ -3,9 +3,10 @@
 //! Callers check that ranges are whole pages inside the mapping; a range outside is caught here again, since the calls would
 //! reach other mappings.
 
-use memmap2::{MmapOptions, MmapRaw};
+use super::image_file::ImageFile;
 use std::io;
 use std::ops::Range;
+use std::ptr;
 use std::sync::OnceLock;
 
 /// Bytes in a page of the operating system, a power of two.
@@ -29,20 +30,36 @@ pub(crate) enum Access {
 /// A private anonymous mapping, unmapped on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    map: MmapRaw,
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: `base` is only an address here; the mapping belongs to the value and is the same for all threads.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; the methods are system calls, which may be made at once.
+unsafe impl Sync for Mapping {}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's, and its owner has no references into it any more.
+        let _ = unsafe { libc::munmap(self.base.cast(), self.len.max(1)) };
+    }
 }
 
 impl Mapping {
     /// Maps `len` bytes, a multiple of the page size, without access and without swap space for them.
     pub(crate) fn reserve(len: usize) -> io::Result<Mapping> {
-        let map = MmapOptions::new().len(len).no_reserve_swap().map_anon()?;
-        let mapping = Mapping { map: MmapRaw::from(map) };
-        mapping.protect(0..len, Access::None)?;
-        Ok(mapping)
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+        let base = unsafe { libc::mmap(ptr::null_mut(), len.max(1), libc::PROT_NONE, flags, -1, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Mapping { base: base.cast(), len })
     }
 
     pub(crate) fn base(&self) -> *mut u8 {
-        self.map.as_mut_ptr()
+        self.base
     }
 
     /// Changes what may be done with whole pages.
@@ -63,8 +80,41 @@ impl Mapping {
         succeed(unsafe { libc::madvise(start, len, libc::MADV_DONTNEED) })
     }
 
+    /// Replaces whole pages by private copies of a file's from `offset` on, readable and writable. Giving their memory back brings
+    /// the file's bytes back. After an error the old pages are there or none.
+    pub(crate) fn map_image(&self, range: Range<usize>, image: &ImageFile, offset: usize) -> io::Result<()> {
+        let whole = range.end.checked_sub(range.start).and_then(|len| len.checked_add(offset));
+        if whole.is_none_or(|end| end > image.len()) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.replace(range, 0, image.descriptor(), offset)
+    }
+
+    /// Replaces whole pages by zeros, readable and writable. After an error the old pages are there or none.
+    pub(crate) fn map_zeros(&self, range: Range<usize>) -> io::Result<()> {
+        self.replace(range, libc::MAP_ANONYMOUS, -1, 0)
+    }
+
+    fn replace(
+        &self,
+        range: Range<usize>,
+        kind: libc::c_int,
+        descriptor: libc::c_int,
+        offset: usize,
+    ) -> io::Result<()> {
+        let (start, len) = self.part(range)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | libc::MAP_NORESERVE | kind;
+        // SAFETY: the range lies in this mapping, and its owner has asked to lose the bytes.
+        let mapped = unsafe { libc::mmap(start, len, access, flags, descriptor, offset as libc::off_t) };
+        if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     fn part(&self, range: Range<usize>) -> io::Result<(*mut libc::c_void, usize)> {
-        if range.start > range.end || range.end > self.map.len() {
+        if range.start > range.end || range.end > self.len {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         Ok((self.base().wrapping_add(range.start).cast(), range.end - range.start))

@@ -3,6 +3,7 @@
 mod errors;
 mod hints;
 mod info;
+mod quick;
 mod refusals;
 
 use crate::{DefinedFuncIdx, ModuleConfig, ModuleError, ModuleInfo, TypeRegistry, Validation, parse};
