@@ -17,8 +17,8 @@ use crate::runtime::{
 use crate::store::{AnyStore, Failure, InFlight, StoreHeader};
 use crate::{ThrownException, tiering};
 use crescendo_abi::{
-    Builtin, BuiltinFn, ExitStatus, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef, VmHostContext,
-    VmStoreContext,
+    Builtin, BuiltinFn, ExitStatus, HostOutcome, SLOT_SIZE, TrapCode, VmBuiltins, VmContext, VmFuncRef,
+    VmHostContext, VmStoreContext,
 };
 use crescendo_module::{DataIdx, ElemIdx, FuncIdx, MemoryIdx, TableIdx, TagIdx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -63,6 +63,7 @@ const fn function(builtin: Builtin) -> BuiltinFn {
         Builtin::AtomicWait64 => atomic_wait64,
         Builtin::Throw => throw_new,
         Builtin::ThrowRef => throw_ref,
+        Builtin::HostFailed => host_failed,
     }
 }
 
@@ -169,8 +170,11 @@ unsafe fn fail(header: *mut StoreHeader, failure: Failure) -> u64 {
 ///
 /// As [`crescendo_abi::BuiltinFn`] says; called by generated code, while the store runs wasm.
 unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: u64, _b: u64) -> u64 {
+    let host_context = context.cast::<VmHostContext>();
     // SAFETY: the context is that of a host function (`Builtin::HostCall`).
-    let function = unsafe { (*context.cast::<VmHostContext>()).function }.cast::<HostFunction>();
+    let function = unsafe { (*host_context).function }.cast::<HostFunction>();
+    // SAFETY: as above.
+    let call = unsafe { (*host_context).call };
     // SAFETY: the context is alive.
     let header = unsafe { header_of(context) };
     // SAFETY: the function is alive as long as its store.
@@ -179,31 +183,38 @@ unsafe extern "C" fn host_call(context: *mut VmContext, args: *mut u64, caller: 
     let outer_top = unsafe { (*header).vm.value_top };
     // SAFETY: as above. Everything of the outer run that is in use lies below the end of the slots.
     unsafe { (*header).vm.value_top = args.wrapping_add(slots) };
-    // SAFETY: the header is alive, and nothing else refers to the field.
-    let pins = unsafe { &mut (*header).pins }.len();
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the header is alive, the field plain data.
-        let owner = unsafe { (*header).owner };
-        let (Some(owner), Some(function)) = (owner, NonNull::new(function)) else {
-            return Err(bug!("a host function was called outside of a run"));
-        };
-        let caller = ptr::with_exposed_provenance_mut(caller as usize);
-        // SAFETY: `owner` is the borrow that the run was started with, which is not used until the run ends or goes on. The
-        // handler for host calls passes the slots and the calling instance's context.
-        unsafe { HostFunction::call(function, owner, caller, args) }
-    }));
+    // SAFETY: as above.
+    unsafe { (*header).vm.native_caller = ptr::with_exposed_provenance_mut(caller as usize) };
+    // SAFETY: the handler for host calls passes the slots and the calling instance's context.
+    let HostOutcome { status, .. } = unsafe { call(host_context, args) };
     // SAFETY: as before.
     unsafe { (*header).vm.value_top = outer_top };
-    // SAFETY: as above. References that the function got are good until it returns.
-    unsafe { &mut (*header).pins }.truncate(pins);
-    let failure = match outcome {
-        Ok(Ok(())) => return ExitStatus::Return as u64,
+    if status == ExitStatus::Return as u64 {
+        return status;
+    }
+    // SAFETY: the host function has just failed.
+    unsafe { host_failed(context, args, 0, 0) }
+}
+
+/// [`Builtin::HostFailed`].
+///
+/// # Safety
+///
+/// As [`crescendo_abi::BuiltinFn`] says; called by generated code, while the store runs wasm.
+#[cold]
+unsafe extern "C" fn host_failed(context: *mut VmContext, _args: *mut u64, _a: u64, _b: u64) -> u64 {
+    // SAFETY: the context is alive.
+    let header = unsafe { header_of(context) };
+    // SAFETY: the header is alive, and nothing else refers to the field.
+    let failure = unsafe { &mut (*header).failure }.take();
+    let failure = match failure {
         // SAFETY: the header is alive, and the guest has stopped in this builtin.
-        Ok(Err(error)) => match unsafe { throw_error(header, error) } {
+        Some(Failure::Error(error)) => match unsafe { throw_error(header, error) } {
             Ok(status) => return status as u64,
             Err(error) => Failure::Error(error),
         },
-        Err(payload) => Failure::Panic(payload),
+        Some(panic) => panic,
+        None => Failure::Error(bug!("a host function has failed without a reason")),
     };
     // SAFETY: the header is alive, and there is no reference to it.
     unsafe { fail(header, failure) }

@@ -4,16 +4,15 @@
 //! `runtime::enter`; closures over Rust types come in through `typed`, closures over slots and values through `host_func`.
 
 use crate::error::{Result, arguments};
-use crate::host_func::{HostFunc, RawHostFn};
+use crate::host_func::HostFunc;
 use crate::instance::InstanceData;
-use crate::runtime::{HostFunction, enter, slot_count};
-use crate::store::{StoreId, StoreOpaque, Stored, wrong_store};
+use crate::runtime::{Callback, HostFunction, enter, slot_count};
+use crate::store::{StoreId, StoreInner, StoreOpaque, Stored, wrong_store};
 use crate::{AsContext, AsContextMut, Caller, FuncType, Val};
 use crescendo_abi::VmFuncRef;
 use crescendo_module::{FuncIdx, TypeId};
 use smallvec::SmallVec;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 
 /// A function of a store: of a guest, or of the host.
 ///
@@ -55,14 +54,19 @@ impl Func {
         HostFunc::untyped(ty, func).into_func(store)
     }
 
-    /// Makes a host function of a closure over slots: max(parameters, results) of them.
-    pub(crate) fn new_raw<T: 'static>(
+    /// Makes a host function of a callback.
+    ///
+    /// # Safety
+    ///
+    /// The callback is for stores with data of type `T` and keeps to `ty`.
+    pub(crate) unsafe fn new_raw<T: 'static>(
         mut store: impl AsContextMut<Data = T>,
         ty: FuncType,
-        func: Arc<RawHostFn<T>>,
+        callback: Callback,
     ) -> Func {
         let store = store.as_context_mut().0;
-        let record = HostFunction::create(store, ty, func);
+        // SAFETY: the caller's promise.
+        let record = unsafe { HostFunction::create(store, ty, callback) };
         // SAFETY: the record lies in a host function that the store just took over.
         Func(unsafe { Stored::new(store.opaque.id(), record) })
     }
@@ -179,6 +183,25 @@ impl Func {
         self.0.check(&store.opaque)?;
         // SAFETY: the record belongs to the store, as was just checked.
         unsafe { enter::call(store, self.0.address_unchecked(), slots) }
+    }
+
+    /// As [`Func::call_raw`]; what is not native code is called by `otherwise`, which may stand elsewhere.
+    #[inline(always)]
+    pub(crate) fn call_native_or<T: 'static>(
+        &self,
+        store: &mut StoreInner<T>,
+        slots: &mut [u64],
+        otherwise: impl FnOnce(&mut StoreInner<T>, &mut [u64]) -> Result<()>,
+    ) -> Result<()> {
+        self.0.check(&store.opaque)?;
+        let record = self.0.address_unchecked();
+        // SAFETY: the record belongs to the store, as was just checked.
+        if unsafe { enter::is_compiled(store.opaque.header(), record) } {
+            // SAFETY: as above, and there is native code; the slots are the caller's duty.
+            unsafe { enter::call_native(store, record, slots) }
+        } else {
+            otherwise(store, slots)
+        }
     }
 
     /// The slot of a reference to the function, which has to belong to the store named `store`.

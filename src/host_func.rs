@@ -4,32 +4,43 @@
 //! the caller and the slots of the call: the parameters going in, the results coming out, one slot each. `untyped` puts a
 //! closure over [`Val`]s behind that; closures over Rust types come from `typed`.
 
+use crate::runtime::{Callback, slot_count};
 use crate::{AsContext, AsContextMut, Caller, Func, FuncType, Result, Val};
 use smallvec::SmallVec;
-use std::sync::Arc;
+use std::marker::PhantomData;
 
-/// What runs when a host function is called: the caller, and max(parameters, results) slots.
+/// What runs when a host function is called: the caller, and max(parameters, results) slots, which nobody else uses meanwhile.
 ///
 /// The slots' contents have the types of the function's parameters on entry and must have those of its results on a
 /// return without error.
-pub(crate) type RawHostFn<T> = dyn Fn(Caller<'_, T>, &mut [u64]) -> Result<()> + Send + Sync;
+pub(crate) trait RawHostFn<T>:
+    Fn(Caller<'_, T>, *mut u64) -> Result<()> + Send + Sync + 'static
+{
+}
+
+impl<T, F: Fn(Caller<'_, T>, *mut u64) -> Result<()> + Send + Sync + 'static> RawHostFn<T> for F {}
 
 /// A host function that any store with data of type `T` can take.
 pub struct HostFunc<T: 'static> {
     ty: FuncType,
-    call: Arc<RawHostFn<T>>,
+    callback: Callback,
+    data: PhantomData<fn(&mut T)>,
 }
 
 impl<T> Clone for HostFunc<T> {
     fn clone(&self) -> HostFunc<T> {
-        HostFunc { ty: self.ty.clone(), call: Arc::clone(&self.call) }
+        HostFunc { ty: self.ty.clone(), callback: self.callback.clone(), data: PhantomData }
     }
 }
 
 impl<T> HostFunc<T> {
-    /// A function whose closure works on slots. The closure must keep to `ty`; see [`RawHostFn`].
-    pub(crate) fn raw(ty: FuncType, call: Arc<RawHostFn<T>>) -> HostFunc<T> {
-        HostFunc { ty, call }
+    /// A function whose closure works on slots.
+    ///
+    /// # Safety
+    ///
+    /// The closure keeps to `ty`; see [`RawHostFn`].
+    pub(crate) unsafe fn raw(ty: FuncType, func: impl RawHostFn<T>) -> HostFunc<T> {
+        HostFunc { ty, callback: Callback::new::<T, _>(func), data: PhantomData }
     }
 
     /// A function whose closure works on values. What it leaves as results is checked against `ty`.
@@ -37,16 +48,20 @@ impl<T> HostFunc<T> {
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> HostFunc<T> {
-        let signature = ty.clone();
-        let call = move |mut caller: Caller<'_, T>, slots: &mut [u64]| {
+        let (signature, count) = (ty.clone(), slot_count(&ty));
+        let call = move |mut caller: Caller<'_, T>, slots: *mut u64| {
+            // SAFETY: there are so many slots, and nobody else uses them (`RawHostFn`).
+            let slots = unsafe { std::slice::from_raw_parts_mut(slots, count) };
             call_untyped(&signature, &mut caller, slots, &func)
         };
-        HostFunc::raw(ty, Arc::new(call))
+        // SAFETY: `call_untyped` reads the types of the parameters and writes those of the results.
+        unsafe { HostFunc::raw(ty, call) }
     }
 
     /// Makes the function an object of the store.
     pub(crate) fn into_func(self, store: impl AsContextMut<Data = T>) -> Func {
-        Func::new_raw(store, self.ty, self.call)
+        // SAFETY: the callback was made for stores of `T` and this type (`raw`).
+        unsafe { Func::new_raw(store, self.ty, self.callback) }
     }
 }
 

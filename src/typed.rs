@@ -39,9 +39,9 @@ pub use closures::{IntoFunc, WasmRet};
 pub use types::{WasmParams, WasmResults, WasmTy};
 
 use crate::error::arguments;
-use crate::store::StoreOpaque;
+use crate::store::{StoreInner, StoreOpaque};
 use crate::values::Ref;
-use crate::{AsContext, AsContextMut, Error, Func, Result, ValType};
+use crate::{AsContext, AsContextMut, Error, Func, Result, StoreContextMut, ValType};
 use std::fmt;
 use std::marker::PhantomData;
 use types::{MOST_SLOTS, Owner, call_slots, too_few_slots};
@@ -202,7 +202,9 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
         // Clearing many slots costs more than calling a short function.
         let slots = const { call_slots(P::TYPES, R::TYPES) };
-        if slots <= 2 {
+        if slots <= 1 {
+            self.call_in(store.as_context_mut(), params, &mut [0; 1])
+        } else if slots <= 2 {
             self.call_in(store.as_context_mut(), params, &mut [0; 2])
         } else if slots <= 16 {
             self.call_in(store.as_context_mut(), params, &mut [0; 16])
@@ -212,12 +214,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     }
 
     #[inline]
-    fn call_in<T>(
-        &self,
-        mut store: crate::StoreContextMut<'_, T>,
-        params: P,
-        slots: &mut [u64],
-    ) -> Result<R> {
+    fn call_in<T>(&self, store: StoreContextMut<'_, T>, params: P, slots: &mut [u64]) -> Result<R> {
         let owner = Owner(store.opaque().id());
         params.into_slots(slots, owner)?;
         if self.checked_params {
@@ -227,9 +224,18 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         let Some(slots) = slots.get_mut(..len) else {
             return Err(too_few_slots(slots.len(), R::TYPES));
         };
-        self.func.call_raw(&mut store, slots)?;
+        self.func.call_native_or(store.0, slots, |store, slots| self.call_otherwise(store, slots))?;
         // SAFETY: the function returned, and `typed` checked that its results are of subtypes of `R`'s types.
         unsafe { R::from_slots(slots, owner) }
+    }
+
+    /// Calls a function that is not compiled: apart, so that calls of native code are short enough to be inlined.
+    #[inline(never)]
+    fn call_otherwise<T>(&self, store: &mut StoreInner<T>, slots: &mut [u64]) -> Result<()> {
+        match slots.get_mut(..const { call_slots(P::TYPES, R::TYPES) }) {
+            Some(slots) => self.func.call_raw(StoreContextMut(store), slots),
+            None => Err(too_few_slots(slots.len(), R::TYPES)),
+        }
     }
 
     /// Checks the references among the parameters against the function's own types.

@@ -7,7 +7,7 @@
 
 use crate::error::{arguments, bug};
 use crate::store::{StoreId, StoreOpaque};
-use crate::{AsContext, ExnRef, ExternRef, Func, HeapType, RefType, Result, ValType};
+use crate::{AsContext, Error, ExnRef, ExternRef, Func, HeapType, RefType, Result, ValType};
 
 /// A value of WebAssembly.
 ///
@@ -236,6 +236,7 @@ impl Val {
         }
     }
 
+    #[inline]
     fn matches(&self, store: &StoreOpaque, ty: &ValType) -> Result<bool> {
         Ok(match (self, ty) {
             (Val::I32(_), ValType::I32)
@@ -251,16 +252,19 @@ impl Val {
     }
 
     /// Fails unless the value may stand where `ty` is asked for; `what` names the place in the message.
+    #[inline]
     pub(crate) fn check(
         &self,
         store: &StoreOpaque,
         ty: &ValType,
         what: impl std::fmt::Display,
     ) -> Result<()> {
-        if self.matches(store, ty)? {
-            return Ok(());
-        }
-        Err(arguments!("type mismatch in {what}: expected {ty}, found {}", self.kind()))
+        if self.matches(store, ty)? { Ok(()) } else { Err(self.mismatch(ty, &what)) }
+    }
+
+    #[cold]
+    fn mismatch(&self, ty: &ValType, what: &dyn std::fmt::Display) -> Error {
+        arguments!("type mismatch in {what}: expected {ty}, found {}", self.kind())
     }
 
     /// The value's type as far as it shows without a store.
@@ -302,9 +306,11 @@ impl Val {
         let words = self.to_slots(store)?;
         let start = *at;
         *at += ty.slots();
+        // A copy of a length that is known only now would be a call.
         match slots.get_mut(start..*at) {
-            Some(place) => place.copy_from_slice(&words[..ty.slots()]),
-            None => return Err(bug!("no slot {start} for a value")),
+            Some([slot]) => *slot = words[0],
+            Some([low, high]) => [*low, *high] = words,
+            _ => return Err(bug!("no slot {start} for a value")),
         }
         Ok(())
     }

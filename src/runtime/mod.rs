@@ -29,7 +29,7 @@ pub(crate) mod throw;
 mod zeroed;
 
 pub(crate) use code_table::CodeTable;
-pub(crate) use host_function::{HostFunction, slot_count};
+pub(crate) use host_function::{Callback, HostFunction, slot_count};
 pub(crate) use image::MemoryImage;
 pub(crate) use memory::{MemoryRecord, has_guard};
 pub(crate) use parking::Tick;

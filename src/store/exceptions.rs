@@ -13,6 +13,7 @@ use crate::tag::TagRecord;
 use crate::{Error, ExnRef, Tag, ThrownException};
 use std::num::NonZeroU64;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Live exceptions below which nothing is freed.
@@ -56,24 +57,31 @@ pub(crate) struct InFlight {
 
 /// The exceptions that the host has references to, as handles; the last ones were given out last.
 #[derive(Default)]
-pub(crate) struct Pins(Mutex<Vec<u64>>);
+pub(crate) struct Pins {
+    handles: Mutex<Vec<u64>>,
+    /// Their number, for whoever only wants to know whether there are new ones.
+    count: AtomicUsize,
+}
 
 impl Pins {
     fn push(&self, handle: u64) {
-        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         // Hosts that look at one exception again and again are common.
-        if !pins.iter().rev().take(16).any(|pin| *pin == handle) {
-            pins.push(handle);
+        if !handles.iter().rev().take(16).any(|pin| *pin == handle) {
+            handles.push(handle);
+            self.count.store(handles.len(), Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn len(&mut self) -> usize {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).len()
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Ends the pins that were made since there were so many.
     pub(crate) fn truncate(&mut self, len: usize) {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).truncate(len);
+        self.handles.get_mut().unwrap_or_else(PoisonError::into_inner).truncate(len);
+        *self.count.get_mut() = len;
     }
 }
 
@@ -220,7 +228,7 @@ impl StoreOpaque {
         self.mark_objects();
         // SAFETY: the header lives as long as the store, and only this thread uses it.
         let pins = unsafe { &mut (*header).pins };
-        self.exceptions.mark(pins.0.get_mut().unwrap_or_else(PoisonError::into_inner).iter().copied());
+        self.exceptions.mark(pins.handles.get_mut().unwrap_or_else(PoisonError::into_inner).iter().copied());
         // SAFETY: as above.
         let in_flight = unsafe { &(*header).in_flight };
         self.exceptions.mark(in_flight.slots.iter().copied().chain([in_flight.reference]));

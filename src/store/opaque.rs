@@ -44,8 +44,12 @@ pub(crate) struct StoreHeader {
     pub(crate) pending: Option<(NonNull<TagRecord>, Vec<u64>)>,
     /// Exceptions that the host refers to.
     pub(crate) pins: Pins,
+    /// The native entry of functions that are not compiled.
+    pub(crate) native_stub: *const u8,
     /// For which thread the limits of the native stack were found out last.
     pub(crate) native_stack: NativeStack,
+    /// Whether the store is inside wasm, for whoever frees code; made with the value stack.
+    pub(crate) activity: Activity,
     /// While an exception is thrown: where the frame of the interpreted function ends that throws; null elsewhere.
     pub(crate) frame_end: *mut u64,
 }
@@ -59,6 +63,18 @@ pub(crate) struct NativeStack {
     pub(crate) low: usize,
     /// One past the highest.
     pub(crate) high: usize,
+    /// Bytes that wasm may use, from where it is entered.
+    pub(crate) most: usize,
+    /// Where it was entered last, for which the store's limit is.
+    pub(crate) entered_at: usize,
+}
+
+impl NativeStack {
+    /// Whether the calling thread has entered wasm here last, so that the store's limit still holds.
+    #[inline]
+    pub(crate) fn is_entered_at(&self, here: usize) -> bool {
+        self.entered_at == here && self.thread == crescendo_code::ready_thread()
+    }
 }
 
 impl StoreHeader {
@@ -119,8 +135,6 @@ pub(crate) struct StoreOpaque {
     engine: Engine,
     pub(super) header: NonNull<StoreHeader>,
     pub(super) value_stack: Option<ValueStack>,
-    /// Whether the store is inside wasm, for whoever frees code; made with the value stack.
-    activity: Option<Arc<Activity>>,
     pub(super) instances: Arena<InstanceData>,
     memories: Arena<MemoryRecord>,
     /// One of `memories`.
@@ -150,7 +164,7 @@ impl StoreOpaque {
         vm.epoch = engine.epoch();
         vm.capture = crate::backtrace::capture;
         if let Some(tiering) = engine.tiering() {
-            [vm.interpreter_thunks, vm.host_thunks] = tiering.thunk_tables();
+            [vm.interpreter_thunks, vm.host_thunks, vm.entry_thunks] = tiering.thunk_tables();
         }
         let header = StoreHeader {
             vm,
@@ -160,7 +174,9 @@ impl StoreOpaque {
             in_flight: InFlight::default(),
             pending: None,
             pins: Pins::default(),
+            native_stub: crescendo_interp::native_stub(),
             native_stack: NativeStack::default(),
+            activity: Activity::default(),
             frame_end: ptr::null_mut(),
         };
         StoreOpaque {
@@ -168,7 +184,6 @@ impl StoreOpaque {
             engine: engine.clone(),
             header: NonNull::from(Box::leak(Box::new(header))),
             value_stack: None,
-            activity: None,
             instances: Arena(Vec::new()),
             memories: Arena(Vec::new()),
             dummy_memory: None,
@@ -274,23 +289,15 @@ impl StoreOpaque {
         let header = unsafe { self.header.as_mut() };
         header.vm.value_top = stack.base();
         header.vm.value_stack_limit = stack.limit();
+        header.activity =
+            self.engine.tiering().map(crate::tiering::EngineTiering::add_store).unwrap_or_default();
         self.value_stack = Some(stack);
-        self.activity = self.engine.tiering().map(crate::tiering::EngineTiering::add_store);
         Ok(())
     }
 
-    /// The store is about to run wasm: from now on code stays that it may run.
-    pub(crate) fn enter_wasm(&self) {
-        if let (Some(tiering), Some(activity)) = (self.engine.tiering(), &self.activity) {
-            tiering.enter(activity);
-        }
-    }
-
-    /// The store's outermost run of wasm has ended.
-    pub(crate) fn leave_wasm(&self) {
-        if let Some(activity) = &self.activity {
-            activity.leave();
-        }
+    /// Where the value stack starts: its top while nothing runs.
+    pub(crate) fn value_stack_base(&self) -> *mut u64 {
+        self.value_stack.as_ref().map_or(ptr::null_mut(), ValueStack::base)
     }
 
     pub(crate) fn push_instance(&mut self, instance: InstanceData) -> NonNull<InstanceData> {

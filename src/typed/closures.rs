@@ -1,9 +1,8 @@
 //! Closures over Rust types as host functions: [`IntoFunc`], and what they may return: [`WasmRet`].
 
-use super::types::{Owner, WasmParams, WasmResults, WasmTy};
+use super::types::{Owner, WasmParams, WasmResults, WasmTy, call_slots};
 use crate::host_func::HostFunc;
 use crate::{AsContext, Caller, Error, FuncType, Result};
-use std::sync::Arc;
 
 /// What a host closure may return: [`WasmResults`], or a `Result` of them with an error that becomes an [`Error`].
 pub trait WasmRet: Sized {
@@ -83,11 +82,15 @@ fn host_func<T: 'static, P: WasmResults, R: WasmRet>(
     func: impl Fn(Caller<'_, T>, P) -> R + Send + Sync + 'static,
 ) -> HostFunc<T> {
     let ty = FuncType::new(P::TYPES.iter().copied(), R::Results::TYPES.iter().copied());
-    let call = move |caller: Caller<'_, T>, slots: &mut [u64]| {
+    let call = move |caller: Caller<'_, T>, slots: *mut u64| {
         let owner = Owner(caller.as_context().opaque().id());
+        let count = const { call_slots(P::TYPES, R::Results::TYPES) };
+        // SAFETY: there are so many slots, and nobody else uses them (`RawHostFn`).
+        let slots = unsafe { std::slice::from_raw_parts_mut(slots, count) };
         // SAFETY: the guest wrote the slots as parameters of the function's type, which is made of `P`'s types.
         let params = unsafe { P::from_slots(slots, owner) }?;
         func(caller, params).into_result()?.into_slots(slots, owner)
     };
-    HostFunc::raw(ty, Arc::new(call))
+    // SAFETY: the closure reads values of the types of the parameters and writes values of those of the results.
+    unsafe { HostFunc::raw(ty, call) }
 }

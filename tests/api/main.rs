@@ -2,6 +2,7 @@
 
 mod allocations;
 mod backtraces;
+mod crossings;
 mod errors;
 mod exceptions;
 mod fuel;

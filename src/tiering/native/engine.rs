@@ -14,7 +14,7 @@ use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The compiler of an engine and what belongs to it. Cranelift is not touched before something is hot.
 pub(crate) struct EngineTiering {
@@ -75,9 +75,9 @@ impl EngineTiering {
         })
     }
 
-    /// The tables of thunks to interpreted functions and to host functions, for stores.
-    pub(crate) fn thunk_tables(&self) -> [*const *const u8; 2] {
-        [self.signatures.to_interpreter(), self.signatures.to_host()]
+    /// The tables of thunks to interpreted functions, to host functions, and from the host, for stores.
+    pub(crate) fn thunk_tables(&self) -> [*const *const u8; 3] {
+        self.signatures.tables()
     }
 
     pub(crate) fn settings(&self) -> &Tiering {
@@ -131,14 +131,8 @@ impl EngineTiering {
     }
 
     /// Makes a store known that is going to run wasm.
-    pub(crate) fn add_store(&self) -> Arc<Activity> {
+    pub(crate) fn add_store(&self) -> Activity {
         self.retired.add_store()
-    }
-
-    /// A store enters wasm.
-    #[inline]
-    pub(crate) fn enter(&self, activity: &Activity) {
-        self.retired.enter(activity);
     }
 
     /// Counts code that is gone.

@@ -9,18 +9,24 @@ use crescendo_code::NativeCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Whether a store is inside wasm, and since when.
+/// Says whether a store is inside wasm, and since when. The default says nothing to anybody.
 #[derive(Debug, Default)]
-pub(crate) struct Activity {
+pub(crate) struct Activity(Option<Arc<Shared>>);
+
+/// What a store and whoever frees code share.
+#[derive(Debug)]
+struct Shared {
     /// The number of retirements before the store entered wasm, plus one; 0 outside.
     entered: AtomicU64,
+    /// Retirements so far, of the engine.
+    count: Arc<AtomicU64>,
 }
 
 /// Code that is no longer entered.
 #[derive(Default)]
 pub(super) struct Retired {
     /// Retirements so far.
-    count: AtomicU64,
+    count: Arc<AtomicU64>,
     stores: Mutex<Stores>,
     waiting: Mutex<Vec<(u64, NativeCode)>>,
 }
@@ -28,14 +34,14 @@ pub(super) struct Retired {
 /// The stores that have run wasm, and some that are gone.
 #[derive(Default)]
 struct Stores {
-    list: Vec<Weak<Activity>>,
+    list: Vec<Weak<Shared>>,
     /// How many stores were alive when those that are gone were last taken out.
     alive: usize,
 }
 
 impl Stores {
     /// Adds a store. The list is looked through when it has doubled, so that a store costs little however many there are.
-    fn add(&mut self, store: Weak<Activity>) {
+    fn add(&mut self, store: Weak<Shared>) {
         if self.list.len() >= 2 * self.alive.max(8) {
             self.list.retain(|store| store.strong_count() > 0);
             self.alive = self.list.len();
@@ -45,28 +51,32 @@ impl Stores {
 }
 
 impl Activity {
+    /// The store enters wasm.
+    #[inline]
+    pub(crate) fn enter(&self) {
+        if let Some(shared) = &self.0 {
+            let now = shared.count.load(Ordering::Relaxed) + 1;
+            shared.entered.store(now, Ordering::Relaxed);
+            // The processor may still read records before others see the write; `Retired::free` has a barrier for that.
+            std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        }
+    }
+
     /// The store leaves wasm.
     #[inline]
     pub(crate) fn leave(&self) {
-        self.entered.store(0, Ordering::Release);
+        if let Some(shared) = &self.0 {
+            shared.entered.store(0, Ordering::Release);
+        }
     }
 }
 
 impl Retired {
     /// Makes a store known.
-    pub(super) fn add_store(&self) -> Arc<Activity> {
-        let activity = Arc::new(Activity::default());
-        self.stores.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::downgrade(&activity));
-        activity
-    }
-
-    /// A store enters wasm.
-    #[inline]
-    pub(super) fn enter(&self, activity: &Activity) {
-        let now = self.count.load(Ordering::Relaxed) + 1;
-        activity.entered.store(now, Ordering::Relaxed);
-        // The processor may still read records before others see the write; `retire` has a barrier for that.
-        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+    pub(super) fn add_store(&self) -> Activity {
+        let shared = Arc::new(Shared { entered: AtomicU64::new(0), count: Arc::clone(&self.count) });
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).add(Arc::downgrade(&shared));
+        Activity(Some(shared))
     }
 
     /// Keeps code that was just taken out of all records until nobody runs it.
@@ -112,9 +122,9 @@ mod tests {
     fn code_is_freed_when_all_stores_that_were_inside_have_left() {
         let retired = Retired::default();
         let (first, second) = (retired.add_store(), retired.add_store());
-        retired.enter(&first);
+        first.enter();
         retired.retire([code()]);
-        retired.enter(&second);
+        second.enter();
         assert_eq!(retired.free(), 0, "the first store was inside");
         retired.retire([code()]);
         first.leave();
@@ -132,7 +142,7 @@ mod tests {
     fn a_store_that_is_gone_keeps_nothing() {
         let retired = Retired::default();
         let store = retired.add_store();
-        retired.enter(&store);
+        store.enter();
         retired.retire([code()]);
         drop(store);
         assert_eq!(retired.free(), 64);

@@ -9,7 +9,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module as _, default_libcall_names};
 use crescendo_code::Reservation;
 use crescendo_interp::NativeEntry;
-use crescendo_jit::{Compiler, Scratch, Thunk};
+use crescendo_jit::{Compiler, Scratch, Thunk, Thunks};
 use crescendo_module::{TypeHandle, TypeId, TypeRegistry};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,9 +19,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Canonical ids below this can have thunks; functions of other types are not compiled.
 const MOST_TYPES: usize = 1 << 20;
 
+/// Tables of thunks.
+const TABLES: usize = 3;
+
 /// The thunks of an engine.
 pub(crate) struct Signatures {
-    /// Thunks to interpreted functions by type id, then thunks to host functions by type id.
+    /// Thunks to interpreted functions by type id, then thunks to host functions, then those from the host to native code.
     tables: Reservation,
     /// Held while thunks are made. Guests never wait for it.
     linker: Mutex<Option<JITModule>>,
@@ -42,19 +45,15 @@ impl Signatures {
     ///
     /// When the operating system refuses the address space.
     pub(crate) fn new() -> Result<Signatures> {
-        let mut tables = Reservation::reserve(2 * MOST_TYPES * size_of::<usize>())?;
+        let mut tables = Reservation::reserve(TABLES * MOST_TYPES * size_of::<usize>())?;
         tables.commit(0..tables.len())?;
         Ok(Signatures { tables, linker: Mutex::default(), sets: Mutex::default() })
     }
 
-    /// The table of thunks to interpreted functions.
-    pub(crate) fn to_interpreter(&self) -> *const *const u8 {
-        self.tables.base().cast()
-    }
-
-    /// The table of thunks to host functions.
-    pub(crate) fn to_host(&self) -> *const *const u8 {
-        self.to_interpreter().wrapping_add(MOST_TYPES)
+    /// The tables of thunks to interpreted functions, to host functions, and from the host.
+    pub(crate) fn tables(&self) -> [*const *const u8; TABLES] {
+        let base: *const *const u8 = self.tables.base().cast();
+        [base, base.wrapping_add(MOST_TYPES), base.wrapping_add(2 * MOST_TYPES)]
     }
 
     /// The entry cell of compiled functions of a type that [`Signatures::ensure`] has seen.
@@ -95,19 +94,21 @@ impl Signatures {
             Some(linker) => linker,
             none => none.insert(new_linker()?),
         };
-        let list = [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host];
-        let [enter, tail, to_interpreter, to_host] = link(linker, list)?;
+        let Thunks { enter, tail, to_interpreter, to_host, from_host } = &thunks;
+        let [enter, tail, to_interpreter, to_host, from_host] =
+            link(linker, [enter, tail, to_interpreter, to_host, from_host])?;
         let entry = NativeEntry::new(enter, tail);
-        self.cell(index).store(to_interpreter.cast_mut(), Ordering::Release);
-        self.cell(MOST_TYPES + index).store(to_host.cast_mut(), Ordering::Release);
+        for (table, thunk) in [to_interpreter, to_host, from_host].into_iter().enumerate() {
+            self.cell(table * MOST_TYPES + index).store(thunk.cast_mut(), Ordering::Release);
+        }
         self.sets().insert(ty, Set { entry, _ty: handle });
         Ok(())
     }
 
     fn cell(&self, index: usize) -> &AtomicPtr<u8> {
         let cells = self.tables.base().cast::<AtomicPtr<u8>>();
-        debug_assert!(index < 2 * MOST_TYPES, "thunks have their place in the tables");
-        // SAFETY: the tables have `2 * MOST_TYPES` zeroed words and live as long as `self`.
+        debug_assert!(index < TABLES * MOST_TYPES, "thunks have their place in the tables");
+        // SAFETY: the tables have `TABLES * MOST_TYPES` zeroed words and live as long as `self`.
         unsafe { &*cells.wrapping_add(index) }
     }
 }

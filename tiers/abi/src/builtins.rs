@@ -75,6 +75,8 @@ builtins! {
     Throw = 19;
     /// `throw_ref` and `rethrow`. Operand: a reference to an exception. Answers as `Throw`.
     ThrowRef = 20;
+    /// The host function whose [`crate::VmHostContext`] is the context has failed. No operands. Answers as `Throw`.
+    HostFailed = 21;
 }
 
 /// The table of builtins, indexed by [`Builtin`].

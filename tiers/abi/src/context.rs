@@ -83,8 +83,32 @@ pub struct VmHostContext {
     pub builtins: *const VmBuiltins,
     /// The Rust side of the host function, opaque to generated code.
     pub function: *mut (),
+    /// Calls the host function.
+    pub call: HostFn,
+    /// What `call` calls, opaque to generated code.
+    pub callback: *const (),
 }
-offsets!(VmHostContext { STORE: store = 0; BUILTINS: builtins = 8; FUNCTION: function = 16; });
+offsets!(VmHostContext {
+    STORE: store = 0;
+    BUILTINS: builtins = 8;
+    FUNCTION: function = 16;
+    CALL: call = 24;
+    CALLBACK: callback = 32;
+});
+
+/// The signature of [`VmHostContext::call`]: its context and max(parameters, results) slots. The caller is
+/// [`VmStoreContext::native_caller`]. Never unwinds.
+pub type HostFn = unsafe extern "C" fn(context: *mut VmHostContext, slots: *mut u64) -> HostOutcome;
+
+/// How a call of a host function ended: two registers.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct HostOutcome {
+    /// An [`ExitStatus`] number. When it is [`ExitStatus::HostError`], [`crate::Builtin::HostFailed`] says how the run goes on.
+    pub status: u64,
+    /// The function's context after a failure, so that callers need not keep it.
+    pub context: *mut VmHostContext,
+}
 
 /// The part of a store that generated code sees: the running activation's limits, the fuel, where the guest stopped.
 #[repr(C)]
@@ -112,7 +136,7 @@ pub struct VmStoreContext {
     pub native_stack_limit: *mut u8,
     /// The first slot of the value stack that no frame uses while native code or the host runs.
     pub value_top: *mut u64,
-    /// The context that last made a call from native code which may leave its instance.
+    /// The context that last made a call which may leave its instance, from native code or to the host.
     pub native_caller: *mut VmContext,
     /// Thunks through which native code calls functions that are not compiled, by canonical type id.
     pub interpreter_thunks: *const *const u8,
@@ -130,7 +154,8 @@ pub struct VmStoreContext {
     pub epoch: *const AtomicU64,
     /// The guest is interrupted when the epoch reaches this.
     pub epoch_deadline: u64,
-    /// The crossing from the host that started the innermost run.
+    /// The crossing from the host that started the innermost run; null when that is the outermost and the host has entered native code
+    /// directly.
     pub base_transition: *mut VmTransition,
     /// After [`ExitStatus::Resume`]: the cell that goes on.
     pub resume_ip: *const u8,
@@ -151,6 +176,8 @@ pub struct VmStoreContext {
     pub thrown: *const u64,
     /// Looks at the frames of a run before those on the native stack are given up. Never unwinds.
     pub capture: CaptureFn,
+    /// Thunks through which the host calls native code, by canonical type id.
+    pub entry_thunks: *const *const u8,
 }
 
 /// The signature of [`VmStoreContext::capture`].
@@ -188,6 +215,7 @@ offsets!(VmStoreContext {
     UNWIND_VALUE: unwind_value = 208;
     THROWN: thrown = 216;
     CAPTURE: capture = 224;
+    ENTRY_THUNKS: entry_thunks = 232;
 });
 
 impl VmStoreContext {
@@ -224,6 +252,7 @@ impl VmStoreContext {
             unwind_value: 0,
             thrown: ptr::null(),
             capture: capture_nothing,
+            entry_thunks: ptr::null(),
         }
     }
 
@@ -251,7 +280,7 @@ pub struct VmTransition {
     pub prev: *mut VmTransition,
     /// Exit state of the outer side: inside the cell, or inside the native call instruction.
     pub outer_exit_ip: *const u8,
-    /// Exit state of the outer side: its frame; null when the host called from outside wasm.
+    /// Exit state of the outer side: its frame. Without a crossing before this one the exit state says nothing.
     pub outer_exit_fp: *mut u64,
     /// Exit state of the outer side; null when that is native code.
     pub outer_exit_context: *mut VmContext,

@@ -26,8 +26,8 @@ mod trap;
 
 pub use builtins::{Builtin, BuiltinFn, VmBuiltins};
 pub use context::{
-    CaptureFn, ExitStatus, Variant, VmContext, VmFuncRef, VmGlobal, VmHostContext, VmMemory, VmStoreContext,
-    VmTable, VmTransition,
+    CaptureFn, ExitStatus, HostFn, HostOutcome, Variant, VmContext, VmFuncRef, VmGlobal, VmHostContext,
+    VmMemory, VmStoreContext, VmTable, VmTransition,
 };
 pub use offsets::{ContextCounts, VmOffsets};
 pub use trap::TrapCode;

@@ -12,7 +12,7 @@
 //! | [`install_trap_handlers`] | the process's signal handlers, once |
 //! | [`ensure_thread_ready`], [`ready_thread`] | the calling thread's alternate signal stack |
 //! | [`NativeCode`], [`native_code_at`], [`native_landing_at`] | executable memory, and what an address in it belongs to |
-//! | [`set_running_store`] | whose guest runs on a thread, for traps of native code |
+//! | [`set_running_store`], [`running_store`] | whose guest runs on a thread, for traps of native code |
 //! | [`GuardRange`] | addresses at which a fault of native code is a trap |
 //! | [`Reservation`] | a range of address space, committed page by page |
 //! | [`ImageFile`] | what pages of a reservation can have in them from the start |
@@ -29,6 +29,7 @@ mod native;
 mod reservation;
 mod sys;
 mod text;
+mod thread;
 mod trap;
 mod value_stack;
 
@@ -36,13 +37,14 @@ pub use guards::GuardRange;
 pub use native::{
     LandingPlace, NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding,
     NativeLocation, NativePlace, NativeTrap, NativeTry, ensure_native_memory, native_code_at,
-    native_landing_at, set_running_store,
+    native_landing_at,
 };
 pub use reservation::Reservation;
 pub use sys::{
     ImageFile, StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority,
-    missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, page_size, ready_thread,
-    scan_native_stack, stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
+    missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, page_size, scan_native_stack,
+    stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
 };
 pub use text::{TextRegion, TrapRow, register_text};
+pub use thread::{ready_thread, running_store, set_running_store};
 pub use value_stack::ValueStack;

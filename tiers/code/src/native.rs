@@ -6,8 +6,7 @@
 
 use crate::Reservation;
 use crate::sys::{CodePages, synchronize_cores};
-use crescendo_abi::{TrapCode, VmStoreContext};
-use std::cell::Cell;
+use crescendo_abi::TrapCode;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -410,21 +409,6 @@ pub(crate) fn native_trap_at(pc: usize) -> Option<TrapCode> {
     let traps = &piece.info.traps;
     let index = traps.binary_search_by_key(&offset, |trap| trap.offset).ok()?;
     traps.get(index).map(|trap| trap.code)
-}
-
-thread_local! {
-    /// The store whose guest runs on this thread; signal handlers read it.
-    static RUNNING: Cell<*mut VmStoreContext> = const { Cell::new(ptr::null_mut()) };
-}
-
-/// Names the store whose guest runs on the calling thread from now on; gives the one before.
-#[inline]
-pub fn set_running_store(store: *mut VmStoreContext) -> *mut VmStoreContext {
-    RUNNING.replace(store)
-}
-
-pub(crate) fn running_store() -> *mut VmStoreContext {
-    RUNNING.get()
 }
 
 #[cfg(test)]

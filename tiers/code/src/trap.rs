@@ -4,8 +4,9 @@
 //! Everything here is async-signal-safe: no locks, no allocation, no panics, no system calls.
 
 use crate::guards::is_guarded;
-use crate::native::{native_trap_at, running_store};
+use crate::native::native_trap_at;
 use crate::text::{find_row, native_landing};
+use crate::thread::running_store;
 use std::ptr::with_exposed_provenance_mut;
 
 use crescendo_abi::{ExitStatus, TrapCode, VmContext, VmMemory, VmStoreContext};

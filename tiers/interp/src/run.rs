@@ -103,7 +103,10 @@ global_asm!(
     "mov rax, [rsi + {context_store}]",
     "mov rax, [rax + {host_thunks}]",
     "mov r10d, [rdi + {type_id}]",
-    "jmp [rax + r10*8]",
+    "mov rax, [rax + r10*8]",
+    // The next call goes there. Records of host functions are their store's, and the thunk lives as long as the engine.
+    "mov [rdi + {native}], rax",
+    "jmp rax",
     ".hidden crescendo_native_builtin",
     ".globl crescendo_native_builtin",
     "crescendo_native_builtin:",
@@ -145,7 +148,8 @@ global_asm!(
     "call [rdi + {capture}]",
     "mov rsp, [rbx + {entry_sp}]",
     "mov rax, r12",
-    "jmp 2b",
+    // Whoever called handlers or native code goes on behind its call, whose return address is still there.
+    "jmp [rsp - 8]",
     // An exception was caught further out in this run: `unwind_sp` and the fields behind it say where.
     "5:",
     "mov rsp, [rdi + {unwind_sp}]",
@@ -169,6 +173,7 @@ global_asm!(
     interpreter_thunks = const VmStoreContext::INTERPRETER_THUNKS,
     host_thunks = const VmStoreContext::HOST_THUNKS,
     type_id = const VmFuncRef::TYPE_ID,
+    native = const VmFuncRef::NATIVE,
     exit_ip = const VmStoreContext::EXIT_IP,
     exit_fp = const VmStoreContext::EXIT_FP,
     exit_context = const VmStoreContext::EXIT_CONTEXT,

@@ -131,6 +131,10 @@ unsafe fn walk_until(
 ) {
     // SAFETY: the store is alive.
     let stopped = unsafe { store.read() };
+    // Outside of all crossings there are no frames, whatever a run has left behind in the store.
+    if stopped.transitions.is_null() {
+        return;
+    }
     let mut frame = RawFrame {
         ip: stopped.exit_ip,
         fp: stopped.exit_fp,
@@ -154,10 +158,15 @@ unsafe fn walk_until(
             };
         }
         let transition = frame.transition;
-        if transition.is_null() || transition == last {
+        if transition == last {
             return;
         }
+        // The host has made the outermost crossing from outside: there was no exit state to keep.
         // SAFETY: the chain's links are on the native stack of runs that have not ended.
+        if unsafe { (*transition).prev }.is_null() {
+            return;
+        }
+        // SAFETY: as above.
         let outer = unsafe { transition.read() };
         frame = RawFrame {
             ip: outer.outer_exit_ip,

@@ -1,7 +1,8 @@
 //! The ways between native code, the interpreter and the host, one set for a signature.
 //!
-//! Thunks move arguments and results between registers and slots of the value stack, keep the chain of
-//! transitions and the top of the value stack, and keep the interpreter's context in the pinned register.
+//! Thunks move arguments and results between registers and slots: of the value stack, or of the host and the native stack where no
+//! interpreted code takes part. They keep the chain of transitions and the top of the value stack, and keep the interpreter's
+//! context in the pinned register.
 //! They have frames, so that walkers that follow frame pointers pass through them. Signatures with results in
 //! memory: see the crate's page.
 
@@ -14,8 +15,8 @@ use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Ieee64;
 use cranelift_codegen::ir::{
-    Block, BlockArg, ExceptionTableData, Function, InstBuilder, SigRef, Signature, StackSlotData,
-    StackSlotKind, UserFuncName, Value, types,
+    AbiParam, Block, BlockArg, ExceptionTableData, Function, InstBuilder, SigRef, Signature, StackSlot,
+    StackSlotData, StackSlotKind, UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -52,7 +53,14 @@ pub struct Thunks {
     pub to_interpreter: Thunk,
     /// From native code to a host function: a native function whose context is the `VmHostContext`.
     pub to_host: Thunk,
+    /// From the host to a native function, in the C convention: `(record, context, slots) -> 0`. The slots hold the arguments, and
+    /// the results afterwards.
+    pub from_host: Thunk,
 }
+
+/// Most slots that native code passes to the host on the native stack. More go on the value stack: a frame of 16 KiB might lie
+/// where nobody has checked that there is a stack.
+const NATIVE_SLOTS: usize = 64;
 
 /// Compiles the thunks of a signature; `generate` makes code of what is in the context.
 pub(crate) fn compile(
@@ -82,6 +90,7 @@ pub(crate) fn compile(
         tail: thunk(signature::slots_entry(ty), |b| b.tail())?,
         to_interpreter: thunk(signature::native(ty), |b| b.call_interpreter())?,
         to_host: thunk(signature::native(ty), |b| b.call_host())?,
+        from_host: thunk(routine(3, true), |b| b.call_from_host())?,
     })
 }
 
@@ -266,34 +275,86 @@ impl<'f> Builder<'f> {
     fn call_host(&mut self) -> Step {
         let context = self.params[1];
         let store = self.load(context, VmHostContext::STORE);
-        let args = self.load(store, VmStoreContext::VALUE_TOP);
-        self.check_value_stack(context, store, args);
         let (ip, frame) = self.caller();
         let none = self.word(0);
         self.store(ip, store, VmStoreContext::EXIT_IP);
         self.store(frame, store, VmStoreContext::EXIT_FP);
         self.store(none, store, VmStoreContext::EXIT_CONTEXT);
+        let bytes = self.slot_bytes();
+        let on_value_stack = bytes > (NATIVE_SLOTS * SLOT_SIZE) as i64;
+        let args = if on_value_stack {
+            let args = self.load(store, VmStoreContext::VALUE_TOP);
+            self.check_value_stack(context, store, args);
+            let top = self.b.ins().iadd_imm_s(args, bytes);
+            self.store(top, store, VmStoreContext::VALUE_TOP);
+            args
+        } else {
+            // A function without slots gets a pointer that it does not use.
+            let bytes = bytes.max(SLOT_SIZE as i64) as u32;
+            let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, bytes, 3);
+            let slot = self.b.create_sized_stack_slot(slot);
+            self.b.ins().stack_addr(types::I64, slot, 0)
+        };
         self.store_params(args);
 
-        let builtins = self.load(context, VmHostContext::BUILTINS);
-        let function = self.load(builtins, Builtin::HostCall as i32 * 8);
-        let caller = self.load(store, VmStoreContext::NATIVE_CALLER);
-        let signature = self.b.import_signature(routine(4, true));
-        let call = self.b.ins().call_indirect(signature, function, &[context, args, caller, none]);
-        let status = self.b.inst_results(call)[0];
+        let function = self.load(context, VmHostContext::CALL);
+        let mut signature = routine(2, true);
+        signature.returns.push(AbiParam::new(types::I64));
+        let signature = self.b.import_signature(signature);
+        let call = self.b.ins().call_indirect(signature, function, &[context, args]);
+        let [status, context] = self.b.inst_results(call)[..] else {
+            return Err(defect("a host function has two results"));
+        };
         let (failed, done) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(failed);
+        if on_value_stack {
+            self.store(args, store, VmStoreContext::VALUE_TOP);
+        }
         self.b.ins().brif(status, failed, &[], done, &[]);
+
         self.b.switch_to_block(failed);
+        // Kept on the stack: a register would be saved by calls that succeed, too.
+        let kept = self.word_slot();
+        self.b.ins().stack_store(types::I64, context, kept, 0);
+        let builtins = self.load(context, VmHostContext::BUILTINS);
+        let function = self.load(builtins, Builtin::HostFailed as i32 * 8);
+        let signature = self.b.import_signature(routine(4, true));
+        let none = self.word(0);
+        let call = self.b.ins().call_indirect(signature, function, &[context, none, none, none]);
+        let status = self.b.inst_results(call)[0];
+        let context = self.b.ins().stack_load(types::I64, types::I64, kept, 0);
         self.leave(context, status);
+
         self.b.switch_to_block(done);
         self.return_slots(args)
+    }
+
+    fn call_from_host(&mut self) -> Step {
+        let (record, context, slots) = (self.params[0], self.params[1], self.params[2]);
+        // Kept on the stack: a register would have to be saved there first.
+        let kept = self.word_slot();
+        self.b.ins().stack_store(types::I64, slots, kept, 0);
+        // The arguments have been read when results go there.
+        let place = results_in_memory(self.ty).then_some(slots);
+        let (signature, entry, args) = self.native_call(record, context, place, slots)?;
+        let call = self.b.ins().call_indirect(signature, entry, &args);
+        let results = self.b.inst_results(call).to_vec();
+        let slots = self.b.ins().stack_load(types::I64, types::I64, kept, 0);
+        self.store_slots(&results, slots);
+        let status = self.word(ExitStatus::Return as u64);
+        self.b.ins().return_(&[status]);
+        Ok(())
     }
 
     // Parts.
 
     fn word(&mut self, value: u64) -> Value {
         self.b.ins().iconst(types::I64, value as i64)
+    }
+
+    /// A word of the native frame.
+    fn word_slot(&mut self) -> StackSlot {
+        self.b.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8, 3))
     }
 
     fn load(&mut self, base: Value, offset: i32) -> Value {

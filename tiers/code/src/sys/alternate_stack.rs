@@ -9,7 +9,8 @@
 
 use super::pages::{Access, Mapping, page_size, succeed};
 use super::signals::TRAP_SIGNALS;
-use std::cell::{Cell, OnceCell};
+use crate::thread::{ready_thread, set_ready_thread};
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, mem, ptr};
 
@@ -21,8 +22,6 @@ const HANDLER_BYTES: usize = if cfg!(debug_assertions) { 12 << 10 } else { 4 << 
 const OWN_BYTES: usize = 64 << 10;
 
 thread_local! {
-    /// 0 until the thread is ready, then a number that no other thread has had.
-    static READY: Cell<u64> = const { Cell::new(0) };
     static OWN: OnceCell<AlternateStack> = const { OnceCell::new() };
 }
 
@@ -44,14 +43,7 @@ thread_local! {
 /// ```
 #[inline]
 pub fn ensure_thread_ready() -> io::Result<()> {
-    if READY.get() != 0 { Ok(()) } else { prepare() }
-}
-
-/// The number of the calling thread if it is ready: no other thread of the process has it, ever. 0 before
-/// [`ensure_thread_ready`].
-#[inline]
-pub fn ready_thread() -> u64 {
-    READY.get()
+    if ready_thread() != 0 { Ok(()) } else { prepare() }
 }
 
 #[cold]
@@ -66,7 +58,7 @@ fn prepare() -> io::Result<()> {
         let _ = OWN.try_with(|own| own.set(stack));
     }
     static THREADS: AtomicU64 = AtomicU64::new(0);
-    READY.set(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
+    set_ready_thread(THREADS.fetch_add(1, Ordering::Relaxed) + 1);
     Ok(())
 }
 

@@ -30,7 +30,7 @@ mod pages;
 mod priority;
 mod signals;
 
-pub use alternate_stack::{ensure_thread_ready, ready_thread};
+pub use alternate_stack::ensure_thread_ready;
 pub use clock::{monotonic_nanoseconds, thread_id, thread_nanoseconds};
 pub use code_pages::synchronize_threads;
 pub(crate) use code_pages::{CodePages, synchronize_cores};

@@ -18,7 +18,9 @@ fn thunks_of_many_signatures() {
         for results in [0, 1, 2, params % 13, 12] {
             let ty = FuncType::new(types(params, &MIXED), types(results, &MIXED));
             let thunks = compiler.thunks(&mut scratch, &ty).unwrap();
-            for thunk in [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host] {
+            for thunk in
+                [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host, &thunks.from_host]
+            {
                 assert!(!thunk.code.is_empty() && thunk.alignment.is_power_of_two());
             }
         }
