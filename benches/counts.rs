@@ -13,7 +13,9 @@ use crescendo::{
 };
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Arena, Bytecode, ModuleEnv, TranslateOptions, Variant};
-use crescendo_jit::{Compiled, Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
+use crescendo_jit::{
+    Compiled, Compiler, CompilerOptions, Entry, NoInlining, OptLevel, Request, Scratch, Support,
+};
 use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry};
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
@@ -157,6 +159,7 @@ fn compile(mut compilation: Compilation) -> (Vec<Compiled>, Compilation) {
         func,
         variant: Variant::Guarded,
         entry: Entry::Call,
+        inlining: &NoInlining,
     };
     let funcs = code.info.defined_funcs().step_by(COMPILED_PART);
     let compiled =

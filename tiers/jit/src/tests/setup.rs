@@ -71,7 +71,8 @@ impl Module {
     pub(crate) fn request(&self, func: DefinedFuncIdx, variant: Variant, entry: Entry) -> Request<'_> {
         let Module { info, bytes, offsets } = self;
         let opt_level = if func.as_u32() % 2 == 1 { OptLevel::None } else { OptLevel::Speed };
-        let inlining: &dyn Inlining = if func.as_u32() / 2 % 2 == 0 { &Small } else { &NoInlining };
+        let inlining: &dyn Inlining =
+            if (func.as_u32() / 2).is_multiple_of(2) { &Small } else { &NoInlining };
         Request { info, bytes, offsets, func, variant, entry, opt_level, inlining }
     }
 
