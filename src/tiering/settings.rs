@@ -134,7 +134,7 @@ impl Tiering {
     }
 
     /// How many loops of a function may get an entry into native code of their own, which is a compilation of the
-    /// function each. Default 3.
+    /// function each. Default 3. Entries that no frame has used yet do not count.
     #[must_use]
     pub fn max_loop_entries(mut self, entries: u32) -> Tiering {
         self.max_loop_entries = entries;
