@@ -29,7 +29,12 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
             let entry = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
             let path = folder.join(entry.file_name());
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() && entry.file_name() != "target" => folders.push(path),
+                Ok(kind) if kind.is_dir() => {
+                    // What is built and what `benches/corpus/fetch.sh` fetches is not the project's.
+                    if entry.file_name() != "target" && entry.file_name() != "fetched" {
+                        folders.push(path);
+                    }
+                }
                 Ok(kind) if kind.is_file() => found.push(path),
                 _ => {}
             }
