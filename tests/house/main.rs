@@ -19,7 +19,12 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The files below a folder, as paths from the root, sorted. Folders of build outputs are left out.
+/// Whether a folder of this name has what is built, or what `benches/corpus/fetch.sh` fetches.
+fn foreign(name: &std::ffi::OsStr) -> bool {
+    name == "target" || name == "fetched"
+}
+
+/// The files below a folder, as paths from the root, sorted. Folders of foreign files are left out.
 fn files_below(folder: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
@@ -29,12 +34,7 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
             let entry = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
             let path = folder.join(entry.file_name());
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    // What is built and what `benches/corpus/fetch.sh` fetches is not the project's.
-                    if entry.file_name() != "target" && entry.file_name() != "fetched" {
-                        folders.push(path);
-                    }
-                }
+                Ok(kind) if kind.is_dir() && !foreign(&entry.file_name()) => folders.push(path),
                 Ok(kind) if kind.is_file() => found.push(path),
                 _ => {}
             }
