@@ -18,6 +18,9 @@ const DEFAULT_MAX_FUNCTION_BYTES: u32 = 256 << 10;
 /// Loops of a function that get an entry of their own.
 const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
 /// Bytes of the largest function body that is inlined.
+///
+/// Not finely chosen: inlining takes the kernel `mutual` from 210 to 93 ms and `fib` from 15.1 to 10.8, whose bodies are far smaller,
+/// and a synthesis by yosys took 4.80, 4.89, 4.77, 4.62 and 4.78 s at best of five with 0, 40, 80, 160 and 300 bytes on a busy machine.
 const DEFAULT_MAX_INLINED_BYTES: u32 = 160;
 /// Milliseconds of compiling, in processor time, after which a function gets no further native code.
 const DEFAULT_MAX_COMPILE_MILLIS: u32 = 500;

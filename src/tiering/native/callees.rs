@@ -8,6 +8,9 @@ use crescendo_jit::Inlining;
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 
+/// How many times smaller a function has to be that is not known to be called often.
+const SELDOM_CALLED: usize = 4;
+
 /// What is known of the functions that a function calls.
 pub(super) struct Callees<'a> {
     module: &'a Module,
@@ -51,9 +54,6 @@ impl Inlining for Callees<'_> {
         if valid { most / SELDOM_CALLED } else { 0 }
     }
 }
-
-/// How many times smaller a function has to be that is not known to be called often.
-const SELDOM_CALLED: usize = 4;
 
 impl fmt::Debug for Callees<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

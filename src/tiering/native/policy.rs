@@ -99,6 +99,7 @@ pub(crate) fn loop_hot(
     if let Some(code) = ready(module, variant, func, index) {
         return Some(code);
     }
+    // A guest that waits for the compiler gains at once by code for the frame that runs.
     if settings.mode == TieringMode::Dynamic && is_for_calls(module, variant, func, index, bytecode) {
         bytecode.count_iterations(index, settings.iterations.saturating_mul(MORE_ITERATIONS).min(NEVER));
         request_calls(module, variant, func);
