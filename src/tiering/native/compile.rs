@@ -123,7 +123,10 @@ fn try_compile(
         entry,
     };
     let compiled = tiering.compiler()?.compile(scratch, &request).map_err(Error::host)?;
-    tiering.ensure_thunks(module.engine().types(), &compiled.signatures, scratch)?;
+    // Code for a loop is entered from its function's frame, without a thunk.
+    let own =
+        target.at_loop.is_none().then(|| module.info().func_type_id(module.info().func_idx(target.func)));
+    tiering.ensure_thunks(module.engine().types(), own, &compiled.called, scratch)?;
     let code = install(module, target.func, &compiled)?;
     let profiler = module.engine().config().profiler;
     if profiler != ProfilingStrategy::None {

@@ -3,7 +3,7 @@
 use super::compile::Target;
 use super::queue::{Priority, Queue};
 use super::retire::{Activity, Retired};
-use super::signatures::Signatures;
+use super::signatures::{Kind, Signatures};
 use crate::Config;
 use crate::builtins;
 use crate::error::{Error, Result};
@@ -54,7 +54,8 @@ impl EngineTiering {
         let support = Support {
             builtin: address(support.builtin),
             trap: address(support.trap),
-            leave: address(support.leave),
+            interpret: address(support.interpret),
+            host_failed: address(support.host_failed),
             copy: address(builtins::copy_bytes as *const u8),
             fill: address(builtins::fill_bytes as *const u8),
             halt_cell: address(support.halt_cell),
@@ -108,7 +109,8 @@ impl EngineTiering {
         compiler.as_ref().ok_or_else(|| Error::msg("there is no compiler for this machine"))
     }
 
-    /// Makes the thunks of these types.
+    /// Makes the thunks that code needs: to be entered by calls if it is of a function of type `own`, and to call functions of these
+    /// types.
     ///
     /// # Errors
     ///
@@ -116,11 +118,15 @@ impl EngineTiering {
     pub(super) fn ensure_thunks(
         &self,
         types: &TypeRegistry,
-        wanted: &[TypeId],
+        own: Option<TypeId>,
+        called: &[TypeId],
         scratch: &mut Scratch,
     ) -> Result<()> {
         let compiler = self.compiler()?;
-        wanted.iter().try_for_each(|ty| self.signatures.ensure(*ty, types, compiler, scratch))
+        let own = own.iter().map(|ty| (Kind::Entry, *ty));
+        let called = called.iter().map(|ty| (Kind::Call, *ty));
+        own.chain(called)
+            .try_for_each(|(kind, ty)| self.signatures.ensure(kind, ty, types, compiler, scratch))
     }
 
     /// Counts code that was made.

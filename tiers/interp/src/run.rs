@@ -6,7 +6,9 @@
 use crate::micro::MicroOp;
 use crate::micro::Root;
 use crate::table::Handler;
-use crescendo_abi::{ExitStatus, VmContext, VmFuncRef, VmMemory, VmStoreContext, VmTransition};
+use crescendo_abi::{
+    Builtin, ExitStatus, VmContext, VmFuncRef, VmHostContext, VmMemory, VmStoreContext, VmTransition,
+};
 use crescendo_code::{TextRegion, TrapRow};
 use std::arch::global_asm;
 use std::mem::offset_of;
@@ -27,6 +29,40 @@ struct Entry {
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(
+    // A frame from which handlers are called: all registers that the C convention preserves, and the store's place.
+    ".macro crescendo_push_frame",
+    "push rbp",
+    "mov rbp, rsp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "sub rsp, 8",
+    ".endm",
+    ".macro crescendo_pop_frame",
+    "add rsp, 8",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    ".endm",
+    // An exception was caught in the run of this frame: the handlers go on elsewhere in it.
+    ".macro crescendo_resume",
+    "lea rbp, [rsp + {saved}]",
+    "mov r10, [rsp]",
+    "mov rdi, [r10 + {resume_ip}]",
+    "mov rsi, [r10 + {resume_fp}]",
+    "mov r15, [r10 + {resume_context}]",
+    "mov rdx, [r15 + {memories}]",
+    "mov rdx, [rdx + {base}]",
+    "xor ecx, ecx",
+    "xor r8d, r8d",
+    "xor r9d, r9d",
+    "call [rdi]",
+    ".endm",
     ".pushsection .text.crescendo_handlers, \"ax\", @progbits",
     ".balign 64",
     ".hidden crescendo_handlers_start",
@@ -38,14 +74,7 @@ global_asm!(
     ".globl crescendo_enter",
     ".type crescendo_enter, @function",
     "crescendo_enter:",
-    "push rbp",
-    "mov rbp, rsp",
-    "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "sub rsp, 8",
+    "crescendo_push_frame",
     "mov rax, [rdi + {handler}]",
     "mov rsi, [rdi + {fp}]",
     "mov rdx, [rdi + {memory}]",
@@ -61,32 +90,15 @@ global_asm!(
     "2:",
     "cmp eax, {resume}",
     "je 4f",
-    "add rsp, 8",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbx",
-    "pop rbp",
+    "crescendo_pop_frame",
     "ret",
     ".hidden crescendo_landing",
     ".globl crescendo_landing",
     "crescendo_landing:",
     "mov eax, {trap}",
     "jmp 2b",
-    // An exception was caught in this run: the handlers go on elsewhere in it.
     "4:",
-    "lea rbp, [rsp + {saved}]",
-    "mov r10, [rsp]",
-    "mov rdi, [r10 + {resume_ip}]",
-    "mov rsi, [r10 + {resume_fp}]",
-    "mov r15, [r10 + {resume_context}]",
-    "mov rdx, [r15 + {memories}]",
-    "mov rdx, [rdx + {base}]",
-    "xor ecx, ecx",
-    "xor r8d, r8d",
-    "xor r9d, r9d",
-    "call [rdi]",
+    "crescendo_resume",
     "jmp 2b",
     ".size crescendo_enter, . - crescendo_enter",
     // From native code; see `native`.
@@ -107,6 +119,54 @@ global_asm!(
     // The next call goes there. Records of host functions are their store's, and the thunk lives as long as the engine.
     "mov [rdi + {native}], rax",
     "jmp rax",
+    ".hidden crescendo_native_interpret",
+    ".globl crescendo_native_interpret",
+    "crescendo_native_interpret:",
+    "crescendo_push_frame",
+    "mov r15, rsi",
+    "mov r10, [rsi + {context_store}]",
+    "mov [rsp], r10",
+    "mov r11, [r10 + {transitions}]",
+    "mov [r11 + {run_sp}], rsp",
+    "mov [r11 + {run_fp}], rbp",
+    "mov rsi, rdx",
+    "mov r8, rcx",
+    "mov rcx, rdi",
+    "mov rdi, [rdi + {record_entry}]",
+    "mov rdx, [r15 + {memories}]",
+    "mov rdx, [rdx + {base}]",
+    "xor r9d, r9d",
+    "call [rdi]",
+    "6:",
+    "cmp eax, {tail_call}",
+    "je 7f",
+    "test eax, eax",
+    "jnz 8f",
+    "7:",
+    "and eax, 1",
+    "crescendo_pop_frame",
+    "ret",
+    "8:",
+    "cmp eax, {resume}",
+    "je 9f",
+    "mov rdi, [rsp]",
+    "mov rsi, rax",
+    "jmp 5f",
+    "9:",
+    "crescendo_resume",
+    "jmp 6b",
+    ".hidden crescendo_native_host_failed",
+    ".globl crescendo_native_host_failed",
+    "crescendo_native_host_failed:",
+    "push rdi",
+    "mov rax, [rdi + {host_builtins}]",
+    "xor esi, esi",
+    "xor edx, edx",
+    "xor ecx, ecx",
+    "call [rax + {host_failed}]",
+    "pop rdi",
+    "mov rsi, rax",
+    "jmp crescendo_native_leave",
     ".hidden crescendo_native_builtin",
     ".globl crescendo_native_builtin",
     "crescendo_native_builtin:",
@@ -132,12 +192,12 @@ global_asm!(
     "3:",
     "mov rdi, rbx",
     "mov rsi, rax",
-    ".hidden crescendo_native_leave",
-    ".globl crescendo_native_leave",
+    // Context and status in rdi and rsi.
     "crescendo_native_leave:",
     "mov rdi, [rdi + {context_store}]",
+    "5:",
     "cmp rsi, {resume}",
-    "jae 5f",
+    "jae 20f",
     // Store and status in rdi and rsi; the frames are still there. Also where signals of native code land.
     ".hidden crescendo_native_landing",
     ".globl crescendo_native_landing",
@@ -151,7 +211,7 @@ global_asm!(
     // Whoever called handlers or native code goes on behind its call, whose return address is still there.
     "jmp [rsp - 8]",
     // An exception was caught further out in this run: `unwind_sp` and the fields behind it say where.
-    "5:",
+    "20:",
     "mov rsp, [rdi + {unwind_sp}]",
     "mov rbp, [rdi + {unwind_fp}]",
     "mov rax, [rdi + {unwind_value}]",
@@ -189,7 +249,14 @@ global_asm!(
     store = const offset_of!(Entry, store),
     entry_sp = const VmStoreContext::ENTRY_SP,
     trap = const ExitStatus::Trap as u32,
+    tail_call = const ExitStatus::TailCall as u32,
     resume = const ExitStatus::Resume as u32,
+    transitions = const VmStoreContext::TRANSITIONS,
+    run_sp = const VmTransition::RUN_SP,
+    run_fp = const VmTransition::RUN_FP,
+    record_entry = const VmFuncRef::ENTRY,
+    host_builtins = const VmHostContext::BUILTINS,
+    host_failed = const Builtin::HostFailed as i32 * 8,
     // `rbp` and what follows it.
     saved = const ENTRY_FRAME,
     resume_ip = const VmStoreContext::RESUME_IP,
@@ -203,6 +270,9 @@ global_asm!(
     unwind_pc = const VmStoreContext::UNWIND_PC,
 );
 const _: () = assert!(ExitStatus::Unwind as u64 > ExitStatus::Resume as u64);
+// What a run that native code started answers it.
+const _: () = assert!(ExitStatus::TailCall as u64 & 1 == 1 && ExitStatus::Return as u64 == 0);
+const _: () = assert!(VmHostContext::STORE == VmContext::STORE);
 
 /// Bytes from where the trampoline calls handlers to its frame pointer.
 #[cfg(target_arch = "x86_64")]
@@ -314,7 +384,8 @@ unsafe extern "C" {
     static crescendo_native_stub: u8;
     static crescendo_native_host_stub: u8;
     static crescendo_native_builtin: u8;
-    static crescendo_native_leave: u8;
+    static crescendo_native_interpret: u8;
+    static crescendo_native_host_failed: u8;
     static crescendo_native_trap: u8;
     static crescendo_native_landing: u8;
 }
@@ -328,8 +399,11 @@ pub struct NativeSupport {
     pub host_stub: *const u8,
     /// Calls a builtin, `(context, args, a, b, function)` in the C convention; goes on only if it succeeds.
     pub builtin: *const u8,
-    /// Ends the run, `(context, status)` in the C convention.
-    pub leave: *const u8,
+    /// Runs an interpreted function whose arguments are in slots: `(record, context, fp, halt_cell)` in the C convention. It is 1
+    /// when the run ends by a tail call, else 0; it goes on only if the run does not fail. The run's transition is the newest.
+    pub interpret: *const u8,
+    /// Ends the run since a host function has failed, `(host context)` in the C convention.
+    pub host_failed: *const u8,
     /// Ends the run with a trap of the calling native code, `(context, code)` in the C convention.
     pub trap: *const u8,
     /// The cell that interpreted functions return to whose caller is native code.
@@ -377,7 +451,8 @@ pub fn native_support() -> NativeSupport {
         stub: &raw const crescendo_native_stub,
         host_stub: &raw const crescendo_native_host_stub,
         builtin: &raw const crescendo_native_builtin,
-        leave: &raw const crescendo_native_leave,
+        interpret: &raw const crescendo_native_interpret,
+        host_failed: &raw const crescendo_native_host_failed,
         trap: &raw const crescendo_native_trap,
         halt_cell,
     };
@@ -386,7 +461,8 @@ pub fn native_support() -> NativeSupport {
         stub: std::ptr::null(),
         host_stub: std::ptr::null(),
         builtin: std::ptr::null(),
-        leave: std::ptr::null(),
+        interpret: std::ptr::null(),
+        host_failed: std::ptr::null(),
         trap: std::ptr::null(),
         halt_cell,
     }

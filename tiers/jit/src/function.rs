@@ -78,7 +78,7 @@ pub(crate) struct Buffers {
     pub(crate) places: Places,
     /// Places of the accesses to memory that may fault, ascending.
     pub(crate) accesses: Vec<u32>,
-    /// Canonical ids of the signatures that are called, and the function's own.
+    /// Canonical ids of the signatures that are called.
     pub(crate) called: Vec<TypeId>,
     pub(crate) signatures: HashMap<u32, SigRef>,
     pub(crate) tries: Vec<OpenTry>,
@@ -184,7 +184,6 @@ impl<'f, 'a> Translator<'f, 'a> {
         let ty = info.type_of_func(index);
         let offset = body.range().start as u32;
         buffers.clear();
-        buffers.called.push(info.func_type_id(index));
         func.signature = match request.entry {
             Entry::Call => signature::native(ty),
             Entry::Osr { .. } => signature::takeover(),

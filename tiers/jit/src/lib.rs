@@ -13,7 +13,7 @@
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
 //! | [`Inlining`], [`InlinedCall`] | calls that become a part of the caller's code |
 //! | [`Compiled`], [`Trap`], [`Location`], [`Landing`] | machine code and what is known of its instructions |
-//! | [`Thunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
+//! | [`EntryThunks`], [`CallThunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
 //! | [`Scratch`] | reused buffers |
 //! | [`CompileError`] | why a function was not compiled |
 //!
@@ -60,4 +60,4 @@ pub use error::CompileError;
 pub use inline::{Inlining, NoInlining};
 pub use output::{Clause, Compiled, InlinedCall, Landing, Location, Trap, Try};
 pub use signature::results_in_memory;
-pub use thunks::{Thunk, Thunks};
+pub use thunks::{CallThunks, EntryThunks, Thunk};

@@ -93,8 +93,8 @@ pub struct Compiled {
     pub locations: Vec<Location>,
     /// The calls that are a part of the code.
     pub inlined: Vec<InlinedCall>,
-    /// Canonical ids of the signatures that the code calls and of the function's own, sorted, each once.
-    pub signatures: Vec<TypeId>,
+    /// Canonical ids of the signatures that the code calls, sorted, each once.
+    pub called: Vec<TypeId>,
     /// The calls whose exceptions the code may catch, by their return addresses.
     pub landings: Vec<Landing>,
     /// What the landings refer to.
@@ -191,7 +191,7 @@ pub(crate) fn collect(
         traps,
         locations: locations(&spots, places),
         inlined: places.calls().to_vec(),
-        signatures: called.clone(),
+        called: called.clone(),
         landings,
         tries,
         frame_size: buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset),

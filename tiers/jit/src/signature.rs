@@ -5,7 +5,6 @@
 
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, Signature, Type, types};
 use cranelift_codegen::isa::CallConv;
-use crescendo_abi::regs::{FLOAT_ARGS, INT_ARGS};
 use crescendo_module::{FuncType, ValType};
 use crescendo_semantics::Ty;
 use crescendo_semantics::lower::clif_type;
@@ -90,15 +89,6 @@ pub(crate) fn takeover() -> Signature {
 pub(crate) fn enter() -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.extend([word(), context(), word(), word(), word(), word()]);
-    signature.returns.push(word());
-    signature
-}
-
-/// A handler of the interpreter; see `crescendo_abi::regs`.
-pub(crate) fn handler() -> Signature {
-    let mut signature = Signature::new(CallConv::Tail);
-    signature.params.extend([word(); INT_ARGS]);
-    signature.params.extend([AbiParam::new(types::F64); FLOAT_ARGS]);
     signature.returns.push(word());
     signature
 }

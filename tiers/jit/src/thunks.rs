@@ -13,19 +13,14 @@ use crate::osr::slot_offset;
 use crate::signature::{self, clif_type_of, results_in_memory, routine, slots_of};
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::immediates::Ieee64;
 use cranelift_codegen::ir::{
-    AbiParam, Block, BlockArg, ExceptionTableData, Function, InstBuilder, SigRef, Signature, StackSlot,
-    StackSlotData, StackSlotKind, UserFuncName, Value, types,
+    AbiParam, Function, InstBuilder, SigRef, Signature, StackSlot, StackSlotData, StackSlotKind,
+    UserFuncName, Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-use crescendo_abi::regs::{
-    ENTRY_CALLER_FP, ENTRY_RECORD, ENTRY_RETURN_IP, FLOAT_ARGS, FP, INT_ARGS, IP, MEMORY_BASE,
-};
 use crescendo_abi::{
-    Builtin, ExitStatus, SLOT_SIZE, TrapCode, VmContext, VmFuncRef, VmHostContext, VmMemory, VmStoreContext,
-    VmTransition,
+    ExitStatus, SLOT_SIZE, TrapCode, VmContext, VmFuncRef, VmHostContext, VmStoreContext, VmTransition,
 };
 use crescendo_module::{FuncType, ValType};
 use crescendo_semantics::lower::clif_trap_code;
@@ -39,59 +34,76 @@ pub struct Thunk {
     pub alignment: u32,
 }
 
-/// The thunks of a signature; all have the `tail` convention. Native functions are `(record, context,
-/// params…) -> results…`.
+/// The thunks by which compiled functions of a signature are entered. Native functions are
+/// `(record, context, params…) -> results…` in the `tail` convention.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Thunks {
+pub struct EntryThunks {
     /// From the interpreter to a native function: `(record, context, fp, return_ip, caller_fp,
-    /// caller_context) -> 0`. Arguments lie in the slots from `fp` on, and so do the results afterwards. The
-    /// caller's context is in the pinned register when it returns.
+    /// caller_context) -> 0` in the `tail` convention. Arguments lie in the slots from `fp` on, and so do the results
+    /// afterwards. The caller's context is in the pinned register when it returns.
     pub enter: Thunk,
-    /// A native function entered with its arguments in slots: `(record, context, fp) -> results…`.
+    /// A native function entered with its arguments in slots: `(record, context, fp) -> results…` in the `tail`
+    /// convention.
     pub tail: Thunk,
-    /// From native code to a function that is not compiled: a native function.
-    pub to_interpreter: Thunk,
-    /// From native code to a host function: a native function whose context is the `VmHostContext`.
-    pub to_host: Thunk,
     /// From the host to a native function, in the C convention: `(record, context, slots) -> 0`. The slots hold the arguments, and
     /// the results afterwards.
     pub from_host: Thunk,
+}
+
+/// The thunks by which native code calls functions of a signature that are not compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallThunks {
+    /// To a function that is interpreted: a native function.
+    pub to_interpreter: Thunk,
+    /// To a host function: a native function whose context is the `VmHostContext`.
+    pub to_host: Thunk,
 }
 
 /// Most slots that native code passes to the host on the native stack. More go on the value stack: a frame of 16 KiB might lie
 /// where nobody has checked that there is a stack.
 const NATIVE_SLOTS: usize = 64;
 
-/// Compiles the thunks of a signature; `generate` makes code of what is in the context.
-pub(crate) fn compile(
-    scratch: &mut Scratch,
-    ty: &FuncType,
-    support: &Support,
-    target: &dyn TargetIsa,
-    generate: impl Fn(&mut Context) -> Step,
-) -> Step<Thunks> {
-    let Scratch { context, builder, .. } = scratch;
-    let mut thunk = |signature: Signature, body: fn(&mut Builder<'_>) -> Step| {
+/// Compiles thunks of a signature, one after the other.
+pub(crate) struct Maker<'a> {
+    pub(crate) scratch: &'a mut Scratch,
+    pub(crate) ty: &'a FuncType,
+    pub(crate) support: &'a Support,
+    pub(crate) target: &'a dyn TargetIsa,
+    /// Makes code of what is in the context.
+    pub(crate) generate: &'a dyn Fn(&mut Context) -> Step,
+}
+
+impl Maker<'_> {
+    pub(crate) fn entries(mut self) -> Step<EntryThunks> {
+        Ok(EntryThunks {
+            enter: self.make(signature::enter(), |b| b.enter())?,
+            tail: self.make(signature::slots_entry(self.ty), |b| b.tail())?,
+            from_host: self.make(routine(3, true), |b| b.call_from_host())?,
+        })
+    }
+
+    pub(crate) fn calls(mut self) -> Step<CallThunks> {
+        Ok(CallThunks {
+            to_interpreter: self.make(signature::native(self.ty), |b| b.call_interpreter())?,
+            to_host: self.make(signature::native(self.ty), |b| b.call_host())?,
+        })
+    }
+
+    fn make(&mut self, signature: Signature, body: fn(&mut Builder<'_>) -> Step) -> Step<Thunk> {
+        let Scratch { context, builder, .. } = &mut *self.scratch;
         context.clear();
         context.func = Function::with_name_signature(UserFuncName::default(), signature);
-        let mut thunk = Builder::new(&mut context.func, builder, ty, support);
+        let mut thunk = Builder::new(&mut context.func, builder, self.ty, self.support);
         if let Err(error) = body(&mut thunk) {
             // A builder that was not finalized leaves its blocks behind.
             *builder = FunctionBuilderContext::new();
             return Err(error);
         }
         thunk.b.seal_all_blocks();
-        thunk.b.finalize(target.frontend_config());
-        generate(context)?;
-        collect(context, target)
-    };
-    Ok(Thunks {
-        enter: thunk(signature::enter(), |b| b.enter())?,
-        tail: thunk(signature::slots_entry(ty), |b| b.tail())?,
-        to_interpreter: thunk(signature::native(ty), |b| b.call_interpreter())?,
-        to_host: thunk(signature::native(ty), |b| b.call_host())?,
-        from_host: thunk(routine(3, true), |b| b.call_from_host())?,
-    })
+        thunk.b.finalize(self.target.frontend_config());
+        (self.generate)(context)?;
+        collect(context, self.target)
+    }
 }
 
 /// Takes over what Cranelift has compiled.
@@ -131,7 +143,7 @@ impl<'f> Builder<'f> {
         };
         let store = self.load(context, VmContext::STORE);
         let ip = self.b.ins().iadd_imm_s(return_ip, -1);
-        let (prev, _) = self.push_transition(store, ip, caller_fp, caller_context);
+        let prev = self.push_transition(store, ip, caller_fp, caller_context);
         let old_top = self.load(store, VmStoreContext::VALUE_TOP);
         let bytes = self.slot_bytes();
         let top = self.b.ins().iadd_imm_s(fp, bytes);
@@ -166,26 +178,17 @@ impl<'f> Builder<'f> {
         self.check_value_stack(context, store, fp);
         let (ip, frame) = self.caller();
         let none = self.word(0);
-        let (prev, transition) = self.push_transition(store, ip, frame, none);
-        let run_sp = self.b.ins().get_stack_pointer(types::I64);
-        self.store(run_sp, transition, VmTransition::RUN_SP);
-        let run_fp = self.b.ins().get_frame_pointer(types::I64);
-        self.store(run_fp, transition, VmTransition::RUN_FP);
+        let prev = self.push_transition(store, ip, frame, none);
         self.store_params(fp);
-        // To native code the pinned register is one that calls preserve.
-        let pinned = self.b.ins().get_pinned_reg(types::I64);
-        self.b.ins().set_pinned_reg(context);
-        let status = self.run_interpreter(record, context, store, fp);
-        self.b.ins().set_pinned_reg(pinned);
+        let halt = self.word(self.support.halt_cell as u64);
+        let signature = self.b.import_signature(routine(4, true));
+        let interpret = self.word(self.support.interpret as u64);
+        let call = self.b.ins().call_indirect(signature, interpret, &[record, context, fp, halt]);
+        // Runs that fail do not come back.
+        let is_tail = self.b.inst_results(call)[0];
 
-        let (other, done) = (self.b.create_block(), self.b.create_block());
-        let (tail, failed) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(failed);
-        self.b.ins().brif(status, other, &[], done, &[]);
-
-        self.b.switch_to_block(other);
-        let is_tail = self.b.ins().icmp_imm_u(IntCC::Equal, status, ExitStatus::TailCall as i64);
-        self.b.ins().brif(is_tail, tail, &[], failed, &[]);
+        let (tail, done) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(is_tail, tail, &[], done, &[]);
 
         self.b.switch_to_block(tail);
         self.store(fp, store, VmStoreContext::VALUE_TOP);
@@ -198,78 +201,10 @@ impl<'f> Builder<'f> {
         args.extend(self.results_place());
         self.b.ins().return_call_indirect(signature, entry, &args);
 
-        // The transition stays: whoever walks over the frames that are given up needs it.
-        self.b.switch_to_block(failed);
-        self.leave(context, status);
-
         self.b.switch_to_block(done);
         self.store(fp, store, VmStoreContext::VALUE_TOP);
         self.store(prev, store, VmStoreContext::TRANSITIONS);
         self.return_slots(fp)
-    }
-
-    /// Runs the interpreter from the record's entry until its base frame ends, and gives the status.
-    ///
-    /// Handlers preserve no registers but the stack and frame pointers. A call that may end by an exception
-    /// is one after which Cranelift expects nothing in registers; none is ever thrown.
-    ///
-    /// When an exception was caught in the run, the handlers are started again where they go on.
-    fn run_interpreter(&mut self, record: Value, context: Value, store: Value, fp: Value) -> Value {
-        let entry = self.load(record, VmFuncRef::ENTRY);
-        let memory = self.load(context, VmContext::MEMORIES);
-        let mut args = [entry; INT_ARGS];
-        args[IP] = entry;
-        args[FP] = fp;
-        args[MEMORY_BASE] = self.load(memory, VmMemory::BASE);
-        args[ENTRY_RECORD] = record;
-        args[ENTRY_RETURN_IP] = self.word(self.support.halt_cell as u64);
-        let null = self.word(0);
-        args[ENTRY_CALLER_FP] = null;
-        let zero = self.b.ins().f64const(Ieee64::with_bits(0));
-        let floats = [zero; FLOAT_ARGS];
-        let signature = self.b.import_signature(signature::handler());
-        let next = self.b.create_block();
-        let status = self.b.append_block_param(next, types::I64);
-        self.call_handler(signature, entry, &args, floats, next);
-
-        self.b.switch_to_block(next);
-        let (resume, ended) = (self.b.create_block(), self.b.create_block());
-        self.b.set_cold_block(resume);
-        let resumes = self.b.ins().icmp_imm_u(IntCC::Equal, status, ExitStatus::Resume as i64);
-        self.b.ins().brif(resumes, resume, &[], ended, &[]);
-
-        self.b.switch_to_block(resume);
-        let ip = self.load(store, VmStoreContext::RESUME_IP);
-        let context = self.load(store, VmStoreContext::RESUME_CONTEXT);
-        let memory = self.load(context, VmContext::MEMORIES);
-        let null = self.word(0);
-        let zero = self.b.ins().f64const(Ieee64::with_bits(0));
-        let mut args = [null; INT_ARGS];
-        args[IP] = ip;
-        args[FP] = self.load(store, VmStoreContext::RESUME_FP);
-        args[MEMORY_BASE] = self.load(memory, VmMemory::BASE);
-        self.b.ins().set_pinned_reg(context);
-        self.call_handler(signature, ip, &args, [zero; FLOAT_ARGS], next);
-
-        self.b.switch_to_block(ended);
-        status
-    }
-
-    /// Calls the handler of a cell and goes on in a block that takes the status.
-    fn call_handler(
-        &mut self,
-        signature: SigRef,
-        cell: Value,
-        args: &[Value],
-        floats: [Value; FLOAT_ARGS],
-        next: Block,
-    ) {
-        let handler = self.load(cell, 0);
-        let args: Vec<Value> = args.iter().copied().chain(floats).collect();
-        let returned = self.b.func.dfg.block_call(next, &[BlockArg::TryCallRet(0)]);
-        let table = ExceptionTableData::new(signature, returned, []);
-        let table = self.b.func.dfg.exception_tables.push(table);
-        self.b.ins().try_call_indirect(handler, &args, table);
     }
 
     fn call_host(&mut self) -> Step {
@@ -313,17 +248,7 @@ impl<'f> Builder<'f> {
         self.b.ins().brif(status, failed, &[], done, &[]);
 
         self.b.switch_to_block(failed);
-        // Kept on the stack: a register would be saved by calls that succeed, too.
-        let kept = self.word_slot();
-        self.b.ins().stack_store(types::I64, context, kept, 0);
-        let builtins = self.load(context, VmHostContext::BUILTINS);
-        let function = self.load(builtins, Builtin::HostFailed as i32 * 8);
-        let signature = self.b.import_signature(routine(4, true));
-        let none = self.word(0);
-        let call = self.b.ins().call_indirect(signature, function, &[context, none, none, none]);
-        let status = self.b.inst_results(call)[0];
-        let context = self.b.ins().stack_load(types::I64, types::I64, kept, 0);
-        self.leave(context, status);
+        self.call_without_return(self.support.host_failed, &[context]);
 
         self.b.switch_to_block(done);
         self.return_slots(args)
@@ -442,8 +367,8 @@ impl<'f> Builder<'f> {
         (ip, self.load(frame, 0))
     }
 
-    /// Links a transition with the outer side's exit state in front of the chain; gives the chain before and the transition.
-    fn push_transition(&mut self, store: Value, ip: Value, fp: Value, context: Value) -> (Value, Value) {
+    /// Links a transition with the outer side's exit state in front of the chain; gives the chain before.
+    fn push_transition(&mut self, store: Value, ip: Value, fp: Value, context: Value) -> Value {
         let data = StackSlotData::new(StackSlotKind::ExplicitSlot, VmTransition::SIZE, 3);
         let slot = self.b.create_sized_stack_slot(data);
         let transition = self.b.ins().stack_addr(types::I64, slot, 0);
@@ -455,7 +380,7 @@ impl<'f> Builder<'f> {
         let top = self.load(store, VmStoreContext::VALUE_TOP);
         self.store(top, transition, VmTransition::VALUE_TOP);
         self.store(transition, store, VmStoreContext::TRANSITIONS);
-        (prev, transition)
+        prev
     }
 
     /// Traps when the value stack has no room for arguments and results.
@@ -469,18 +394,14 @@ impl<'f> Builder<'f> {
         self.b.ins().brif(too_deep, cold, &[], rest, &[]);
         self.b.switch_to_block(cold);
         let code = self.word(TrapCode::StackOverflow as u64);
-        self.call_without_return(self.support.trap, context, code);
+        self.call_without_return(self.support.trap, &[context, code]);
         self.b.switch_to_block(rest);
     }
 
-    fn leave(&mut self, context: Value, status: Value) {
-        self.call_without_return(self.support.leave, context, status);
-    }
-
-    fn call_without_return(&mut self, function: usize, context: Value, argument: Value) {
-        let signature = self.b.import_signature(routine(2, false));
+    fn call_without_return(&mut self, function: usize, args: &[Value]) {
+        let signature = self.b.import_signature(routine(args.len(), false));
         let function = self.word(function as u64);
-        self.b.ins().call_indirect(signature, function, &[context, argument]);
+        self.b.ins().call_indirect(signature, function, args);
         self.b.ins().trap(clif_trap_code(TrapCode::UnreachableCodeReached));
     }
 }

@@ -203,15 +203,15 @@ fn protected_calls_have_landings_and_others_none() {
 
 #[test]
 fn signatures_that_are_called_are_listed_once() {
-    let text = "(module (type $a (func (param i32))) (type $b (func (param i64))) (type $own (func))
-        (func $f (type $a)) (func $g (type $a))
-        (func (type $own) i32.const 1 call $f i32.const 1 call $g))";
+    let text = "(module (type $a (func (param i32))) (type $b (func (param i64))) (type $c (func)) (type $own (func (param f32)))
+        (func $f (type $a)) (func $g (type $a)) (func $h (type $c))
+        (func (type $own) call $h i32.const 1 call $f i32.const 1 call $g))";
     let module = Module::text(text);
     let ids = module.info.types();
-    let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(2), Variant::Guarded, Entry::Call);
+    let compiled = Bench::all()[0].compile(&module, DefinedFuncIdx::new(3), Variant::Guarded, Entry::Call);
     let mut expected = vec![ids[0], ids[2]];
     expected.sort_unstable();
-    assert_eq!(compiled.signatures, expected);
+    assert_eq!(compiled.called, expected);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 const SUPPORT: Support = Support {
     builtin: 0x1111_2222_3333,
     trap: 0x1111_2222_4444,
-    leave: 0x1111_2222_5555,
+    interpret: 0x1111_2222_9999,
+    host_failed: 0x1111_2222_aaaa,
     copy: 0x1111_2222_7777,
     fill: 0x1111_2222_8888,
     halt_cell: 0x1111_2222_6666,
@@ -147,9 +148,7 @@ impl Bench {
         assert!(compiled.locations.is_sorted_by(|a, b| a.offset < b.offset));
         assert!(compiled.traps.is_sorted_by(|a, b| a.offset < b.offset));
         assert!(compiled.traps.iter().all(|trap| trap.offset < code_len));
-        assert!(compiled.signatures.is_sorted_by(|a, b| a < b));
-        let own = module.info.func_type_id(module.info.func_idx(func));
-        assert!(compiled.signatures.contains(&own));
+        assert!(compiled.called.is_sorted_by(|a, b| a < b));
         // The operators of the function and of those that are inlined.
         let mut operators: HashMap<DefinedFuncIdx, Vec<(u32, Op)>> = HashMap::new();
         let mut place_at = |offset: u32| {

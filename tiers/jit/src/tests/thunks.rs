@@ -1,7 +1,7 @@
 //! Thunks of many signatures.
 
 use super::setup::options;
-use crate::{Compiler, Scratch, results_in_memory};
+use crate::{CallThunks, Compiler, EntryThunks, Scratch, results_in_memory};
 use crescendo_module::{FuncType, ValType};
 
 const MIXED: [ValType; 5] = [ValType::I32, ValType::F64, ValType::I64, ValType::F32, ValType::FUNCREF];
@@ -17,10 +17,9 @@ fn thunks_of_many_signatures() {
     for params in 0..=20 {
         for results in [0, 1, 2, params % 13, 12] {
             let ty = FuncType::new(types(params, &MIXED), types(results, &MIXED));
-            let thunks = compiler.thunks(&mut scratch, &ty).unwrap();
-            for thunk in
-                [&thunks.enter, &thunks.tail, &thunks.to_interpreter, &thunks.to_host, &thunks.from_host]
-            {
+            let EntryThunks { enter, tail, from_host } = compiler.entry_thunks(&mut scratch, &ty).unwrap();
+            let CallThunks { to_interpreter, to_host } = compiler.call_thunks(&mut scratch, &ty).unwrap();
+            for thunk in [enter, tail, from_host, to_interpreter, to_host] {
                 assert!(!thunk.code.is_empty() && thunk.alignment.is_power_of_two());
             }
         }
@@ -33,7 +32,8 @@ fn thunks_of_the_largest_signatures() {
     let mut scratch = Scratch::new();
     for kinds in [&MIXED[..], &[ValType::I32], &[ValType::F64]] {
         let ty = FuncType::new(types(1000, kinds), types(1000, kinds));
-        compiler.thunks(&mut scratch, &ty).unwrap();
+        compiler.entry_thunks(&mut scratch, &ty).unwrap();
+        compiler.call_thunks(&mut scratch, &ty).unwrap();
     }
 }
 
@@ -54,7 +54,8 @@ fn vectors_go_where_floats_go() {
     for count in [1, 8, 9, 100] {
         let ty = FuncType::new(types(count, &[ValType::V128, ValType::I32]), types(count, &[ValType::V128]));
         assert_eq!(results_in_memory(&ty), count > 8);
-        compiler.thunks(&mut scratch, &ty).unwrap();
+        compiler.entry_thunks(&mut scratch, &ty).unwrap();
+        compiler.call_thunks(&mut scratch, &ty).unwrap();
     }
     assert!(results_in_memory(&FuncType::new([], types(9, &[ValType::V128, ValType::F32]))));
 }
