@@ -285,13 +285,18 @@ fn may_optimise(module: &Module, target: Target) -> bool {
     matches!(function.stage, Stage::Compiled(_, OptLevel::None)) && function.compile_time <= limit
 }
 
-/// Whether a target that has come up in the queue is still to be compiled: it may have had several places.
+/// Whether a target that has come up in the queue is still to be compiled: it may have had several places, or been
+/// forgotten.
 fn begin(module: &Module, target: Target) -> bool {
-    if target.at_loop.is_some() {
-        return true;
-    }
     let mut state = module.tiering().lock();
-    let stage = &mut state.function(target.variant, target.func).stage;
+    let function = state.function(target.variant, target.func);
+    let stage = match target.at_loop {
+        None => &mut function.stage,
+        Some(index) => match function.loop_entry(index) {
+            Some(entry) => &mut entry.stage,
+            None => return false,
+        },
+    };
     let waits = matches!(stage, Stage::Queued);
     if waits {
         *stage = Stage::Compiling;

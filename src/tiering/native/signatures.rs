@@ -1,7 +1,7 @@
 //! Thunks between the tiers, two sets per signature, each made with the first code that needs it: one to enter compiled functions of
 //! the signature, one for native code that calls others of it. A short program waits for them: a set takes as long to compile as a
 //! small function. Ten kernels of 5 to 25 ms take 0.90 times as long as with one set for both and a way to the interpreter
-//! in each.
+//! in each. Signatures of one shape share them (`crescendo_jit::shape`).
 //!
 //! Native code and entry cells find a signature's thunks by its canonical type id. A set is never dropped before the engine:
 //! it keeps the id's owner alive, so that the id cannot come to mean another signature. Thunks live as long as the engine and
@@ -13,9 +13,10 @@ use cranelift_module::{Module as _, default_libcall_names};
 use crescendo_code::Reservation;
 use crescendo_interp::NativeEntry;
 use crescendo_jit::{CallThunks, Compiler, EntryThunks, Scratch, Thunk};
-use crescendo_module::{TypeHandle, TypeId, TypeRegistry};
+use crescendo_module::{FuncType, TypeHandle, TypeId, TypeRegistry};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,15 +31,26 @@ pub(crate) struct Signatures {
     /// Thunks to interpreted functions by type id, then thunks to host functions, then those from the host to native code.
     tables: Reservation,
     /// Held while thunks are made. Guests never wait for it.
-    linker: Mutex<Option<JITModule>>,
+    shapes: Mutex<Shapes>,
     /// Held for a look only.
     sets: Mutex<Sets>,
 }
 
-/// What exists, each with what keeps its type's id.
+/// What has been made, by shape. Addresses are exposed ones.
+#[derive(Default)]
+struct Shapes {
+    linker: Option<JITModule>,
+    /// Entry cells, and thunks from the host.
+    entries: HashMap<FuncType, (NativeEntry, usize)>,
+    /// Thunks to interpreted functions, and to host functions.
+    calls: HashMap<FuncType, [usize; 2]>,
+}
+
+/// The types that have thunks, each with what keeps its id.
 #[derive(Default)]
 struct Sets {
-    entries: HashMap<TypeId, (NativeEntry, TypeHandle)>,
+    /// With the exposed address of the entry cell.
+    entries: HashMap<TypeId, (usize, TypeHandle)>,
     calls: HashMap<TypeId, TypeHandle>,
 }
 
@@ -69,7 +81,7 @@ impl Signatures {
     pub(crate) fn new() -> Result<Signatures> {
         let mut tables = Reservation::reserve(TABLES * MOST_TYPES * size_of::<usize>())?;
         tables.commit(0..tables.len())?;
-        Ok(Signatures { tables, linker: Mutex::default(), sets: Mutex::default() })
+        Ok(Signatures { tables, shapes: Mutex::default(), sets: Mutex::default() })
     }
 
     /// The tables of thunks to interpreted functions, to host functions, and from the host.
@@ -80,7 +92,7 @@ impl Signatures {
 
     /// The entry cell of compiled functions of a type that [`Signatures::ensure`] has seen for [`Kind::Entry`].
     pub(crate) fn entry(&self, ty: TypeId) -> Option<*const u8> {
-        self.sets().entries.get(&ty).map(|(entry, _)| entry.entry())
+        self.sets().entries.get(&ty).map(|(entry, _)| ptr::with_exposed_provenance(*entry))
     }
 
     fn sets(&self) -> MutexGuard<'_, Sets> {
@@ -103,7 +115,7 @@ impl Signatures {
         if self.sets().has(kind, ty) {
             return Ok(());
         }
-        let mut linker = self.linker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         if self.sets().has(kind, ty) {
             return Ok(());
         }
@@ -112,24 +124,17 @@ impl Signatures {
             return Err(crate::error::limit!("{MOST_TYPES} function types have thunks, and no more can"));
         }
         let Some(handle) = types.retain(ty) else { return Err(bug!("type {index} is not registered")) };
-        let linker = match &mut *linker {
-            Some(linker) => linker,
-            none => none.insert(new_linker()?),
-        };
+        let shape = crescendo_jit::shape(handle.func_type());
         match kind {
             Kind::Entry => {
-                let EntryThunks { enter, tail, from_host } =
-                    compiler.entry_thunks(scratch, handle.func_type()).map_err(Error::host)?;
-                let [enter, tail, from_host] = link(linker, [&enter, &tail, &from_host])?;
-                self.cell(2 * MOST_TYPES + index).store(from_host.cast_mut(), Ordering::Release);
-                self.sets().entries.insert(ty, (NativeEntry::new(enter, tail), handle));
+                let (entry, from_host) = shapes.entry(shape, compiler, scratch)?;
+                self.cell(2 * MOST_TYPES + index).store(pointer(from_host), Ordering::Release);
+                self.sets().entries.insert(ty, (entry, handle));
             }
             Kind::Call => {
-                let CallThunks { to_interpreter, to_host } =
-                    compiler.call_thunks(scratch, handle.func_type()).map_err(Error::host)?;
-                let [to_interpreter, to_host] = link(linker, [&to_interpreter, &to_host])?;
-                self.cell(index).store(to_interpreter.cast_mut(), Ordering::Release);
-                self.cell(MOST_TYPES + index).store(to_host.cast_mut(), Ordering::Release);
+                let [to_interpreter, to_host] = shapes.calls(shape, compiler, scratch)?;
+                self.cell(index).store(pointer(to_interpreter), Ordering::Release);
+                self.cell(MOST_TYPES + index).store(pointer(to_host), Ordering::Release);
                 self.sets().calls.insert(ty, handle);
             }
         }
@@ -144,10 +149,70 @@ impl Signatures {
     }
 }
 
+impl Shapes {
+    /// The entry cell of functions of a shape, and their thunk from the host.
+    fn entry(
+        &mut self,
+        shape: FuncType,
+        compiler: &Compiler,
+        scratch: &mut Scratch,
+    ) -> Result<(usize, usize)> {
+        if let Some((entry, from_host)) = self.entries.get(&shape) {
+            return Ok((entry.entry().expose_provenance(), *from_host));
+        }
+        let EntryThunks { enter, tail, from_host } =
+            compiler.entry_thunks(scratch, &shape).map_err(Error::host)?;
+        let [enter, tail, from_host] = self.link([&enter, &tail, &from_host])?;
+        let entry = NativeEntry::new(pointer(enter), pointer(tail));
+        let cell = entry.entry().expose_provenance();
+        self.entries.insert(shape, (entry, from_host));
+        Ok((cell, from_host))
+    }
+
+    /// The thunks to interpreted and to host functions of a shape.
+    fn calls(&mut self, shape: FuncType, compiler: &Compiler, scratch: &mut Scratch) -> Result<[usize; 2]> {
+        if let Some(thunks) = self.calls.get(&shape) {
+            return Ok(*thunks);
+        }
+        let CallThunks { to_interpreter, to_host } =
+            compiler.call_thunks(scratch, &shape).map_err(Error::host)?;
+        let thunks = self.link([&to_interpreter, &to_host])?;
+        self.calls.insert(shape, thunks);
+        Ok(thunks)
+    }
+
+    /// Copies thunks into executable memory.
+    fn link<const N: usize>(&mut self, thunks: [&Thunk; N]) -> Result<[usize; N]> {
+        let linker = match &mut self.linker {
+            Some(linker) => linker,
+            none => none.insert(new_linker()?),
+        };
+        // cranelift-jit panics when the operating system refuses to make pages executable.
+        let linked = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<usize>> {
+            let signature = linker.make_signature();
+            let mut ids = Vec::with_capacity(N);
+            for thunk in thunks {
+                let id = linker.declare_anonymous_function(&signature).map_err(Error::host)?;
+                let alignment = u64::from(thunk.alignment.max(16));
+                linker.define_function_bytes(id, alignment, &thunk.code, &[]).map_err(Error::host)?;
+                ids.push(id);
+            }
+            linker.finalize_definitions().map_err(Error::host)?;
+            Ok(ids.into_iter().map(|id| linker.get_finalized_function(id).expose_provenance()).collect())
+        }));
+        let addresses = linked.unwrap_or_else(|_| Err(Error::msg("the system refuses executable memory")))?;
+        addresses.try_into().map_err(|_| bug!("a thunk was not linked"))
+    }
+}
+
+fn pointer(exposed: usize) -> *mut u8 {
+    ptr::with_exposed_provenance_mut(exposed)
+}
+
 impl Drop for Signatures {
     fn drop(&mut self) {
-        let linker = self.linker.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(linker) = linker.take() {
+        let shapes = self.shapes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(linker) = shapes.linker.take() {
             // SAFETY: the engine is dropped, and with it every store: nobody runs its thunks, or will.
             unsafe { linker.free_memory() };
         }
@@ -157,23 +222,4 @@ impl Drop for Signatures {
 fn new_linker() -> Result<JITModule> {
     let builder = JITBuilder::new(default_libcall_names()).map_err(Error::msg)?;
     Ok(JITModule::new(builder))
-}
-
-/// Copies thunks into executable memory.
-fn link<const N: usize>(linker: &mut JITModule, thunks: [&Thunk; N]) -> Result<[*const u8; N]> {
-    // cranelift-jit panics when the operating system refuses to make pages executable.
-    let linked = catch_unwind(AssertUnwindSafe(|| -> Result<Vec<*const u8>> {
-        let signature = linker.make_signature();
-        let mut ids = Vec::with_capacity(N);
-        for thunk in thunks {
-            let id = linker.declare_anonymous_function(&signature).map_err(Error::host)?;
-            let alignment = u64::from(thunk.alignment.max(16));
-            linker.define_function_bytes(id, alignment, &thunk.code, &[]).map_err(Error::host)?;
-            ids.push(id);
-        }
-        linker.finalize_definitions().map_err(Error::host)?;
-        Ok(ids.into_iter().map(|id| linker.get_finalized_function(id)).collect())
-    }));
-    let addresses = linked.unwrap_or_else(|_| Err(Error::msg("the system refuses executable memory")))?;
-    addresses.try_into().map_err(|_| bug!("a thunk was not linked"))
 }

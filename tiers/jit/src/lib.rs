@@ -59,5 +59,5 @@ pub use compiler::{Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch,
 pub use error::CompileError;
 pub use inline::{Inlining, NoInlining};
 pub use output::{Clause, Compiled, InlinedCall, Landing, Location, Trap, Try};
-pub use signature::results_in_memory;
+pub use signature::{results_in_memory, shape};
 pub use thunks::{CallThunks, EntryThunks, Thunk};

@@ -21,6 +21,17 @@ pub fn results_in_memory(ty: &FuncType) -> bool {
     floats > REGISTER_RESULTS || ty.results().len() - floats > REGISTER_RESULTS
 }
 
+/// The function type whose thunks serve this one, too: integers and references have the same registers and slots as `i64`, and `f32` as
+/// `f64`. The upper half of what is narrower is unspecified in both.
+pub fn shape(ty: &FuncType) -> FuncType {
+    let widest = |ty: &ValType| match ty {
+        ValType::I32 | ValType::I64 | ValType::Ref(_) => ValType::I64,
+        ValType::F32 | ValType::F64 => ValType::F64,
+        ValType::V128 => ValType::V128,
+    };
+    FuncType::new(ty.params().iter().map(widest), ty.results().iter().map(widest))
+}
+
 /// Cranelift's type for a value type.
 pub(crate) fn clif_type_of(ty: ValType) -> Type {
     match ty {

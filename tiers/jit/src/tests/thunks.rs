@@ -1,7 +1,7 @@
 //! Thunks of many signatures.
 
 use super::setup::options;
-use crate::{CallThunks, Compiler, EntryThunks, Scratch, results_in_memory};
+use crate::{CallThunks, Compiler, EntryThunks, Scratch, results_in_memory, shape};
 use crescendo_module::{FuncType, ValType};
 
 const MIXED: [ValType; 5] = [ValType::I32, ValType::F64, ValType::I64, ValType::F32, ValType::FUNCREF];
@@ -45,6 +45,21 @@ fn results_beyond_the_registers_go_through_memory() {
         assert!(results_in_memory(&with(9, kind)));
     }
     assert!(!results_in_memory(&FuncType::new([], types(16, &[ValType::I32, ValType::F32]))));
+}
+
+#[test]
+fn shapes_keep_registers_and_slots() {
+    let kinds = [MIXED[0], MIXED[1], MIXED[2], MIXED[3], MIXED[4], ValType::V128, ValType::EXTERNREF];
+    let ty = FuncType::new(kinds, kinds);
+    let wide = shape(&ty);
+    let [int, float] = [ValType::I64, ValType::F64];
+    assert_eq!(wide.params(), [int, float, int, float, int, ValType::V128, int]);
+    assert_eq!(wide.params(), wide.results());
+    assert_eq!((wide.param_slots(), wide.result_slots()), (ty.param_slots(), ty.result_slots()));
+    for count in 0..20 {
+        let ty = FuncType::new([], types(count, &MIXED));
+        assert_eq!(results_in_memory(&ty), results_in_memory(&shape(&ty)));
+    }
 }
 
 #[test]
