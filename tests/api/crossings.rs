@@ -321,3 +321,51 @@ fn hosts_and_guests_that_call_each_other_without_end_run_out_of_stack() {
         }
     }
 }
+
+/// What is `i32` in one function comes from half an `i64`, in the register that the other half stays in.
+#[test]
+fn the_upper_halves_of_narrow_values_say_nothing() {
+    const TEXT: &str = r#"
+        (module
+            (import "h" "same" (func $same (param i32 f32 f32) (result i32)))
+            (memory 1)
+            (data (i32.const 16) "\2a")
+            (table funcref (elem $narrow $load))
+            (type $narrow (func (param i64) (result i32)))
+            (type $load (func (param i32) (result i32)))
+            (func $narrow (export "narrow") (type $narrow) (i32.wrap_i64 (local.get 0)))
+            (func $load (export "load") (type $load) (i32.load (local.get 0)))
+            (func $half (export "half") (param i64) (result f32)
+                (f32.reinterpret_i32 (i32.wrap_i64 (local.get 0))))
+            (func (export "result") (param i64) (result i32) (i32.load (call $narrow (local.get 0))))
+            (func (export "param") (param i64) (result i32) (call $load (i32.wrap_i64 (local.get 0))))
+            (func (export "table") (param i64) (result i32)
+                (call_indirect (type $load)
+                    (call_indirect (type $narrow) (local.get 0) (i32.const 0)) (i32.const 1)))
+            (func (export "host") (param i64) (result i32)
+                (i32.load (call $same (i32.wrap_i64 (local.get 0)) (call $half (local.get 0)) (f32.const 0)))))
+    "#;
+    let wide = 0x5555_5555_0000_0010_i64;
+    for (mix, engine) in mixes(9) {
+        let mut linker = Linker::new(&engine);
+        let same = |number: i32, float: f32, zero: f32| {
+            assert_eq!((float.to_bits(), zero.to_bits()), (16, 0));
+            number
+        };
+        linker.func_wrap("h", "same", same).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = linker.instantiate(&mut store, &module(&engine, TEXT)).unwrap();
+        for _ in 0..3 {
+            for name in ["result", "param", "table", "host"] {
+                let function = instance.get_typed_func::<i64, i32>(&store, name).unwrap();
+                assert_eq!(function.call(&mut store, wide).unwrap(), 42, "{mix}: {name}");
+            }
+            let narrow = instance.get_func(&store, "narrow").unwrap();
+            let mut results = [Val::I32(0)];
+            narrow.call(&mut store, &[Val::I64(wide)], &mut results).unwrap();
+            assert_eq!(results[0].unwrap_i32(), 16, "{mix}");
+            let half = instance.get_typed_func::<i64, f32>(&store, "half").unwrap();
+            assert_eq!(half.call(&mut store, wide).unwrap().to_bits(), 16, "{mix}");
+        }
+    }
+}

@@ -21,15 +21,17 @@ pub fn results_in_memory(ty: &FuncType) -> bool {
     floats > REGISTER_RESULTS || ty.results().len() - floats > REGISTER_RESULTS
 }
 
-/// The function type whose thunks serve this one, too: integers and references have the same registers and slots as `i64`, and `f32` as
-/// `f64`. The upper half of what is narrower is unspecified in both.
+/// The function type whose thunks serve this one, too: references have the registers and slots of `i64`, and so do `i32` among parameters,
+/// as `f32` those of `f64`. The upper half of a narrow value is unspecified in a slot and in a register of native code, but not in
+/// the interpreter's accumulator, which a result comes to: results stay narrow.
 pub fn shape(ty: &FuncType) -> FuncType {
+    let plain = |ty: &ValType| if matches!(ty, ValType::Ref(_)) { ValType::I64 } else { *ty };
     let widest = |ty: &ValType| match ty {
-        ValType::I32 | ValType::I64 | ValType::Ref(_) => ValType::I64,
-        ValType::F32 | ValType::F64 => ValType::F64,
-        ValType::V128 => ValType::V128,
+        ValType::I32 => ValType::I64,
+        ValType::F32 => ValType::F64,
+        other => plain(other),
     };
-    FuncType::new(ty.params().iter().map(widest), ty.results().iter().map(widest))
+    FuncType::new(ty.params().iter().map(widest), ty.results().iter().map(plain))
 }
 
 /// Cranelift's type for a value type.
