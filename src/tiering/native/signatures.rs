@@ -99,7 +99,7 @@ impl Signatures {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the thunks of a type of a kind if they do not exist.
+    /// Makes the thunks of this kind for a type if they do not exist.
     ///
     /// # Errors
     ///

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Local `i` lies in slot `i`. The callee's params are the caller's outgoing temps: a call copies nothing. Results are left
-//! from the frame's first slot on; a single result is in the accumulator as well (see [`crate::regs`]). The record starts
+//! from the frame's first slot on; a single result is in the accumulator as well (see [`crate::regs`]). Where native code or the host
+//! has left it, handlers load the accumulator from the whole slot, so that both zero-extend an `i32` there. The record starts
 //! behind the larger of locals and results, so that results do not overwrite it while the return still reads it.
 //!
 //! The record's last two words are written only when the caller belongs to another context: the return ip is then the

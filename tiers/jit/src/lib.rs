@@ -13,7 +13,7 @@
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
 //! | [`Inlining`], [`InlinedCall`] | calls that become a part of the caller's code |
 //! | [`Compiled`], [`Trap`], [`Location`], [`Landing`] | machine code and what is known of its instructions |
-//! | [`EntryThunks`], [`CallThunks`], [`Thunk`] | the ways between native code, interpreter and host, one set a signature |
+//! | [`EntryThunks`], [`CallThunks`], [`Thunk`] | the ways between native code, interpreter and host, two sets a signature |
 //! | [`Scratch`] | reused buffers |
 //! | [`CompileError`] | why a function was not compiled |
 //!

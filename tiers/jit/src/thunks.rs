@@ -1,4 +1,4 @@
-//! The ways between native code, the interpreter and the host, one set for a signature.
+//! The ways between native code, the interpreter and the host, two sets for a signature.
 //!
 //! Thunks move arguments and results between registers and slots: of the value stack, or of the host and the native stack where no
 //! interpreted code takes part. They keep the chain of transitions and the top of the value stack, and keep the interpreter's
