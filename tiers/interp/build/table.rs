@@ -2,11 +2,12 @@
 
 use crate::forms::{self, Sequence};
 use crate::generate::{Compiled, Generator};
-use crate::micro::{Key, MicroOp, PackedKey, Root};
+use crate::micro::{Key, MicroOp, Root};
+use crate::tree::Tree;
 use crate::{a64, sequences, x64};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// An instruction set that handlers are generated for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,71 +186,4 @@ fn parse(list: &str) -> Vec<Sequence> {
         sequences.push((Root::Guarded, keys));
     }
     sequences
-}
-
-/// The tree of sequences. Children of a node lie side by side, by the numbers of their micro-operators and then by the rest of
-/// their keys, so that what is looked for is in few lines of the cache; those of a root are found by the micro-operator's
-/// number.
-pub struct Tree {
-    /// For each root and number the position of the first child with it or a larger one, and one behind the last.
-    pub starts: Vec<u16>,
-    /// For each position the key, rotated by [`NUMBER_BITS`] so that it sorts by the number.
-    pub keys: Vec<u32>,
-    /// For each position the place of the handler plus one, 0 if the sequence has none.
-    pub handlers: Vec<u32>,
-    /// For each position that of its first child, which is one behind the last child of the position before; and the end.
-    pub children: Vec<u32>,
-}
-
-const NUMBER_BITS: u32 = PackedKey::NUMBER_BITS;
-
-impl Tree {
-    fn new(sequences: &[Sequence], places: &[u32]) -> Tree {
-        #[derive(Default)]
-        struct Node {
-            handler: u32,
-            children: BTreeMap<u32, Node>,
-        }
-        let mut roots: Vec<Node> = Root::ALL.iter().map(|_| Node::default()).collect();
-        for ((root, keys), place) in sequences.iter().zip(places) {
-            let node = keys.iter().fold(&mut roots[*root as usize], |node, key| {
-                node.children.entry(key.pack().0.rotate_right(NUMBER_BITS)).or_default()
-            });
-            node.handler = place + 1;
-        }
-        let mut tree =
-            Tree { starts: Vec::new(), keys: Vec::new(), handlers: Vec::new(), children: Vec::new() };
-        let mut level: Vec<Node> = Vec::new();
-        for root in roots {
-            let numbers: Vec<u32> = root.children.keys().map(|key| key >> (32 - NUMBER_BITS)).collect();
-            let first = level.len();
-            for number in 0..=1 << NUMBER_BITS {
-                let position = first + numbers.partition_point(|other| *other < number);
-                tree.starts.push(u16::try_from(position).expect("there are fewer single micro-operators"));
-            }
-            tree.keys.extend(root.children.keys());
-            level.extend(root.children.into_values());
-        }
-        // Level by level, which keeps each node's children together and in the order of the nodes.
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            let end_of_level = tree.keys.len();
-            for node in level {
-                tree.handlers.push(node.handler);
-                tree.children.push((end_of_level + next.len()) as u32);
-                tree.keys.extend(node.children.keys());
-                next.extend(node.children.into_values());
-            }
-            level = next;
-        }
-        tree.children.push(tree.keys.len() as u32);
-        tree
-    }
-
-    /// The tree as the crate reads it: [`Tree::starts`], then the other three.
-    pub fn bytes(&self) -> Vec<u8> {
-        let starts = self.starts.iter().flat_map(|start| start.to_le_bytes());
-        let words = self.keys.iter().chain(&self.handlers).chain(&self.children);
-        starts.chain(words.flat_map(|word| word.to_le_bytes())).collect()
-    }
 }

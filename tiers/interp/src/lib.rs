@@ -18,6 +18,8 @@ mod direct;
 mod disas;
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod micro;
+#[allow(dead_code, reason = "the build script uses the rest")]
+mod places;
 mod run;
 mod table;
 mod translate;

@@ -1,75 +1,73 @@
 //! The handlers: their text, the tree that finds them, their trap rows.
 //!
 //! Everything but this file's few functions is made by the build script. The tree leads from a node by a key to a node, and, if
-//! that node is a handler, to where in the text it lies. It begins with the [`Root`]s.
+//! that node is a handler, to where in the text it lies. It begins with the [`Root`]s, which are the nodes with the numbers from 0 on;
+//! where the others lie says `places.rs`.
 
 use crate::micro::{Key, MicroOp, PackedKey, Root};
+use crate::places;
 use crescendo_code::{TextRegion, TrapRow};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
-/// The tree: for each root and number of a micro-operator where its children begin (16 bits), then for each node its key, the
-/// place of its handler plus one, and where its own children begin (32 bits). See `build/table.rs`.
+/// The tree: see `build/tree.rs`.
 static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.bin"));
 
-/// Starts that a root has: one for each number, and the end.
-const STARTS: usize = (1 << PackedKey::NUMBER_BITS) + 1;
+const SLOT_BYTES: usize = 12;
 
-/// The 32-bit words of the tree: keys, handlers, children.
-fn words() -> &'static [[u8; 4]] {
-    let (_, words) = TREE.split_at(Root::ALL.len() * STARTS * 2);
-    words.as_chunks::<4>().0
+/// The displacements, and the slots, 12 bytes each.
+fn tree() -> (&'static [[u8; 2]; places::DISPLACEMENTS], &'static [[u8; SLOT_BYTES]; SLOTS]) {
+    const {
+        let (displacements, slots) = TREE.split_at(2 * places::DISPLACEMENTS);
+        match (displacements.as_chunks().0.first_chunk(), slots.as_chunks().0.first_chunk()) {
+            (Some(displacements), Some(slots)) => (displacements, slots),
+            _ => panic!("the build script writes all"),
+        }
+    }
 }
 
-/// A node's last key, rotated so that it sorts by the micro-operator's number.
-fn key_of(node: usize) -> u32 {
-    u32::from_le_bytes(words()[node])
-}
-
-fn handler_of(node: usize) -> Option<Handler> {
-    u32::from_le_bytes(words()[NODES + node]).checked_sub(1).map(Handler)
-}
-
-fn children_of(node: usize) -> Range<usize> {
-    let start = |node: usize| u32::from_le_bytes(words()[2 * NODES + node]) as usize;
-    start(node)..start(node + 1)
-}
-
-/// Children of a root whose micro-operators have this number plus one.
-fn children_of_root(root: Root, number: u32) -> Range<usize> {
-    let (starts, _) = TREE.as_chunks::<2>();
-    let at = root as usize * STARTS + number as usize;
-    usize::from(u16::from_le_bytes(starts[at]))..usize::from(u16::from_le_bytes(starts[at + 1]))
+/// A slot's tag with the node's number, and its handler with the bit that says whether it has children.
+const fn read_slot([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; SLOT_BYTES]) -> (u64, u32) {
+    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
 }
 
 /// A node of the handler tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Node {
-    /// Without micro-operators.
-    Root(Root),
-    /// By its position.
-    Inner(u32),
+pub(crate) struct Node {
+    number: u32,
+    /// As [`read_slot`] gives it.
+    handler: u32,
 }
 
+const HAS_CHILDREN: u32 = 1 << 31;
+
 impl Node {
-    /// The node with one more micro-operator and its handler, if it is one.
+    /// The node without micro-operators.
+    pub(crate) fn root(root: Root) -> Node {
+        Node { number: root as u32, handler: HAS_CHILDREN }
+    }
+
+    /// The handler of the micro-operators that lead here, if there is one.
+    pub(crate) fn handler(self) -> Option<Handler> {
+        (self.handler & !HAS_CHILDREN).checked_sub(1).map(Handler)
+    }
+
+    /// The node with one more micro-operator.
     ///
-    /// Cost: a bisection; a root's children are found by their number first, so that it is over their forms alone.
-    pub(crate) fn child(self, key: PackedKey) -> Option<(Node, Option<Handler>)> {
-        let key = key.0.rotate_right(PackedKey::NUMBER_BITS);
-        let mut range = match self {
-            Node::Root(root) => children_of_root(root, key >> (32 - PackedKey::NUMBER_BITS)),
-            Node::Inner(node) => children_of(node as usize),
-        };
-        while range.len() > 1 {
-            let middle = range.start + range.len() / 2;
-            if key_of(middle) <= key { range.start = middle } else { range.end = middle }
+    /// Cost: two reads that the cache may not have, none where nothing follows.
+    pub(crate) fn child(self, key: PackedKey) -> Option<Node> {
+        if self.handler & HAS_CHILDREN == 0 {
+            return None;
         }
-        let node = (!range.is_empty() && key_of(range.start) == key).then_some(range.start)?;
-        Some((Node::Inner(node as u32), handler_of(node)))
+        let (displacements, slots) = tree();
+        let tag = places::tag(self.number, key.0);
+        let hash = places::hash(tag);
+        let displacement = u16::from_le_bytes(displacements[places::displacement_of(hash)]);
+        let (found, handler) = read_slot(slots[places::slot(hash, displacement, SLOTS)]);
+        let number = (found >> places::TAG_BITS) as u32;
+        (found == tag | u64::from(number) << places::TAG_BITS).then_some(Node { number, handler })
     }
 }
 
@@ -80,7 +78,7 @@ pub(crate) struct Handler(u32);
 impl Handler {
     /// The only handler of a micro-operator with every operand in slots.
     pub(crate) fn single(root: Root, op: MicroOp) -> Option<Handler> {
-        Node::Root(root).child(Key::all_slots(op).pack())?.1
+        Node::root(root).child(Key::all_slots(op).pack())?.handler()
     }
 
     /// The handler's address, as cells hold it.
@@ -115,19 +113,22 @@ pub(crate) fn listing() -> &'static HashMap<Handler, Vec<Key>> {
     LISTING.get_or_init(|| {
         let by_number: HashMap<u16, MicroOp> =
             MicroOp::all().into_iter().map(|op| (op.number(), op)).collect();
+        let mut nodes: Vec<(u64, u32)> = tree().1.iter().map(|slot| read_slot(*slot)).collect();
+        // By number: a parent comes before its children.
+        nodes.sort_by_key(|(tag, _)| tag >> places::TAG_BITS);
+        let mut paths: HashMap<u32, Vec<Key>> = HashMap::new();
         let mut listing = HashMap::new();
-        let mut paths: Vec<Vec<Key>> = vec![Vec::new(); NODES];
-        for node in 0..NODES {
-            let key = PackedKey(key_of(node).rotate_left(PackedKey::NUMBER_BITS));
+        for (tag, handler) in nodes.into_iter().filter(|(tag, _)| *tag != 0) {
+            let (parent, key) = places::parent_and_key(tag);
+            let key = PackedKey(key);
             let op = key.number().and_then(|number| by_number.get(&number));
-            paths[node].extend(op.map(|op| key.with_op(*op)));
-            if let Some(handler) = handler_of(node) {
-                listing.insert(handler, paths[node].clone());
+            let mut path = paths.get(&parent).cloned().unwrap_or_default();
+            path.extend(op.map(|op| key.with_op(*op)));
+            let node = Node { number: (tag >> places::TAG_BITS) as u32, handler };
+            if let Some(handler) = node.handler() {
+                listing.insert(handler, path.clone());
             }
-            let path = std::mem::take(&mut paths[node]);
-            for child in children_of(node) {
-                paths[child].clone_from(&path);
-            }
+            paths.insert(node.number, path);
         }
         listing
     })

@@ -86,22 +86,22 @@ impl Function<'_, '_> {
     /// Writes the cell that starts with a micro-operator and gives how many it takes in: as many as a handler does.
     fn write_cell(&mut self, start: InstId, count: InstId) -> Result<u32, Stop> {
         let most = if self.options.fuse { MAX_FUSED as u32 } else { 1 };
-        let mut node = Node::Root(self.root);
+        let mut node = Node::root(self.root);
         let mut found = None;
         let mut keys = [PackedKey::default(); MAX_FUSED];
         for at in start..count.min(start + most) {
             let mut key = self.buffers.region.key(at, start);
             if self.buffers.region.is_for_branch(at) {
                 // A handler that ends here leaves the result to the next cell; one that goes on does not.
-                if let Some((_, Some(handler))) = node.child(key) {
+                if let Some(handler) = node.child(key).and_then(Node::handler) {
                     found = Some((handler, at + 1));
                 }
                 key = key.without_place();
             }
             keys[(at - start) as usize] = key;
-            let Some((next, handler)) = node.child(key) else { break };
+            let Some(next) = node.child(key) else { break };
             node = next;
-            if let Some(handler) = handler {
+            if let Some(handler) = node.handler() {
                 found = Some((handler, at + 1));
             }
         }
@@ -132,7 +132,7 @@ impl Function<'_, '_> {
             plain.to_reg = None;
         }
         let has_handler =
-            |key: &Key| Node::Root(self.root).child(key.pack()).is_some_and(|(_, h)| h.is_some());
+            |key: &Key| Node::root(self.root).child(key.pack()).is_some_and(|node| node.handler().is_some());
         if !has_handler(&plain) {
             for (i, ty) in types.into_iter().enumerate() {
                 let Form::Reg(register) = key.sources[i] else { continue };
@@ -154,7 +154,7 @@ impl Function<'_, '_> {
         }
         let result = inst.result.map(|id| *self.buffers.region.value(id));
         let result_type = inst.shape.result;
-        let handler = Node::Root(self.root).child(plain.pack()).and_then(|(_, handler)| handler);
+        let handler = Node::root(self.root).child(plain.pack()).and_then(Node::handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", plain.text())))?;
         let cell = self.begin_cell(handler);
         self.write_operands(cell, at, plain.pack())?;
@@ -185,7 +185,7 @@ impl Function<'_, '_> {
 
     /// Writes a cell of one copy.
     pub(crate) fn write_single(&mut self, key: &Key, slots: &[u32], offset: u32) -> Step {
-        let handler = Node::Root(self.root).child(key.pack()).and_then(|(_, handler)| handler);
+        let handler = Node::root(self.root).child(key.pack()).and_then(Node::handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", key.text())))?;
         let cell = self.begin_cell(handler);
         self.buffers.map.push(cell, offset);
