@@ -13,9 +13,6 @@ mod generate;
 mod micro;
 #[allow(dead_code, reason = "one instruction set is used at a time")]
 mod proof;
-#[path = "../src/places.rs"]
-#[allow(dead_code, reason = "the crate uses the rest")]
-mod places;
 mod sequences;
 mod table;
 mod tiering;
@@ -38,7 +35,7 @@ const _: () = assert!(
 const LISTS: [&str; 2] = ["superinstructions.txt", "superinstructions-vector.txt"];
 
 fn main() {
-    for path in ["build", "src/micro.rs", "src/places.rs"].iter().chain(&LISTS) {
+    for path in ["build", "src/micro.rs"].iter().chain(&LISTS) {
         println!("cargo::rerun-if-changed={path}");
     }
     let isa = match env::var("CARGO_CFG_TARGET_ARCH").as_deref() {
@@ -57,7 +54,12 @@ fn main() {
     write("handlers.bin", &table.text);
     write("tree.bin", &table.tree.bytes());
     let mut source = String::new();
-    let _ = writeln!(source, "/// Slots of the handler tree.\nconst SLOTS: usize = {};", table.tree.slots());
+    let _ = writeln!(
+        source,
+        "/// The blocks of the roots' children.\nconst ROOTS: [u32; {}] = {:?};",
+        table.tree.roots.len(),
+        table.tree.roots
+    );
     let _ = writeln!(
         source,
         "/// How many different handlers there are.\npub const HANDLER_COUNT: usize = {};",

@@ -18,8 +18,6 @@ mod direct;
 mod disas;
 #[allow(dead_code, reason = "the build script uses the rest")]
 mod micro;
-#[allow(dead_code, reason = "the build script uses the rest")]
-mod places;
 mod run;
 mod table;
 mod translate;

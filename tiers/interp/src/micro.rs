@@ -662,6 +662,12 @@ impl PackedKey {
         PackedKey(self.0 | (register as u32 + 1) << Self::TO_REG)
     }
 
+    /// Where to look for the key first in a block of the handler tree with 2^`bits` slots, `bits` being below 32.
+    pub const fn hash(self, bits: u32) -> usize {
+        let mixed = self.0.wrapping_mul(0x9e37_79b1);
+        ((mixed as u64) << bits >> 32) as usize
+    }
+
     /// The micro-operator's number.
     pub fn number(self) -> Option<u16> {
         (self.0 & ((1 << Self::NUMBER_BITS) - 1)).checked_sub(1).map(|number| number as u16)

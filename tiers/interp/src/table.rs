@@ -1,73 +1,76 @@
 //! The handlers: their text, the tree that finds them, their trap rows.
 //!
 //! Everything but this file's few functions is made by the build script. The tree leads from a node by a key to a node, and, if
-//! that node is a handler, to where in the text it lies. It begins with the [`Root`]s, which are the nodes with the numbers from 0 on;
-//! where the others lie says `places.rs`.
+//! that node is a handler, to where in the text it lies. It begins with the [`Root`]s.
 
 use crate::micro::{Key, MicroOp, PackedKey, Root};
-use crate::places;
 use crescendo_code::{TextRegion, TrapRow};
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
-/// The tree: see `build/tree.rs`.
+/// The tree's slots: see `build/tree.rs`. Each has a key or 0, the place of its handler plus one or 0, and the block of its children: its
+/// first slot and, in the low [`BLOCK_BITS`], the binary logarithm of its length. 0 is no block.
 static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.bin"));
 
+const BLOCK_BITS: u32 = 5;
 const SLOT_BYTES: usize = 12;
-
-/// The displacements, and the slots, 12 bytes each.
-fn tree() -> (&'static [[u8; 2]; places::DISPLACEMENTS], &'static [[u8; SLOT_BYTES]; SLOTS]) {
-    const {
-        let (displacements, slots) = TREE.split_at(2 * places::DISPLACEMENTS);
-        match (displacements.as_chunks().0.first_chunk(), slots.as_chunks().0.first_chunk()) {
-            (Some(displacements), Some(slots)) => (displacements, slots),
-            _ => panic!("the build script writes all"),
-        }
-    }
-}
-
-/// A slot's tag with the node's number, and its handler with the bit that says whether it has children.
-const fn read_slot([a, b, c, d, e, f, g, h, i, j, k, l]: [u8; SLOT_BYTES]) -> (u64, u32) {
-    (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))
-}
 
 /// A node of the handler tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
-    number: u32,
-    /// As [`read_slot`] gives it.
+    key: u32,
     handler: u32,
+    block: u32,
 }
-
-const HAS_CHILDREN: u32 = 1 << 31;
 
 impl Node {
     /// The node without micro-operators.
     pub(crate) fn root(root: Root) -> Node {
-        Node { number: root as u32, handler: HAS_CHILDREN }
+        Node { key: 0, handler: 0, block: ROOTS[root as usize] }
     }
 
     /// The handler of the micro-operators that lead here, if there is one.
     pub(crate) fn handler(self) -> Option<Handler> {
-        (self.handler & !HAS_CHILDREN).checked_sub(1).map(Handler)
+        self.handler.checked_sub(1).map(Handler)
+    }
+
+    fn in_slot(slot: usize) -> Node {
+        let (slots, _) = TREE.as_chunks::<SLOT_BYTES>();
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = slots[slot];
+        let word = u32::from_le_bytes;
+        Node { key: word([a, b, c, d]), handler: word([e, f, g, h]), block: word([i, j, k, l]) }
+    }
+
+    /// The slots of its children.
+    fn children(self) -> std::ops::Range<usize> {
+        let first = (self.block >> BLOCK_BITS) as usize;
+        let length = if self.block == 0 { 0 } else { 1 << (self.block & ((1 << BLOCK_BITS) - 1)) };
+        first..first + length
     }
 
     /// The node with one more micro-operator.
     ///
-    /// Cost: two reads that the cache may not have, none where nothing follows.
+    /// Cost: one line of the cache that may be far, or the next slot.
     pub(crate) fn child(self, key: PackedKey) -> Option<Node> {
-        if self.handler & HAS_CHILDREN == 0 {
+        if self.block == 0 {
             return None;
         }
-        let (displacements, slots) = tree();
-        let tag = places::tag(self.number, key.0);
-        let hash = places::hash(tag);
-        let displacement = u16::from_le_bytes(displacements[places::displacement_of(hash)]);
-        let (found, handler) = read_slot(slots[places::slot(hash, displacement, SLOTS)]);
-        let number = (found >> places::TAG_BITS) as u32;
-        (found == tag | u64::from(number) << places::TAG_BITS).then_some(Node { number, handler })
+        let bits = self.block & ((1 << BLOCK_BITS) - 1);
+        let (first, mask) = ((self.block >> BLOCK_BITS) as usize, (1 << bits) - 1);
+        let mut at = key.hash(bits);
+        loop {
+            let node = Node::in_slot(first + at);
+            if node.key == key.0 {
+                return Some(node);
+            }
+            // A block of one child has no free slot.
+            if node.key == 0 || mask == 0 {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
     }
 }
 
@@ -113,22 +116,19 @@ pub(crate) fn listing() -> &'static HashMap<Handler, Vec<Key>> {
     LISTING.get_or_init(|| {
         let by_number: HashMap<u16, MicroOp> =
             MicroOp::all().into_iter().map(|op| (op.number(), op)).collect();
-        let mut nodes: Vec<(u64, u32)> = tree().1.iter().map(|slot| read_slot(*slot)).collect();
-        // By number: a parent comes before its children.
-        nodes.sort_by_key(|(tag, _)| tag >> places::TAG_BITS);
-        let mut paths: HashMap<u32, Vec<Key>> = HashMap::new();
         let mut listing = HashMap::new();
-        for (tag, handler) in nodes.into_iter().filter(|(tag, _)| *tag != 0) {
-            let (parent, key) = places::parent_and_key(tag);
-            let key = PackedKey(key);
-            let op = key.number().and_then(|number| by_number.get(&number));
-            let mut path = paths.get(&parent).cloned().unwrap_or_default();
-            path.extend(op.map(|op| key.with_op(*op)));
-            let node = Node { number: (tag >> places::TAG_BITS) as u32, handler };
+        let mut open: Vec<(Node, Vec<Key>)> =
+            Root::ALL.iter().map(|root| (Node::root(*root), Vec::new())).collect();
+        while let Some((node, path)) = open.pop() {
             if let Some(handler) = node.handler() {
                 listing.insert(handler, path.clone());
             }
-            paths.insert(node.number, path);
+            for child in node.children().map(Node::in_slot) {
+                let key = PackedKey(child.key);
+                if let Some(op) = key.number().and_then(|number| by_number.get(&number)) {
+                    open.push((child, path.iter().copied().chain([key.with_op(*op)]).collect()));
+                }
+            }
         }
         listing
     })
