@@ -644,6 +644,13 @@ impl PackedKey {
         PackedKey(self.0 | form.number() << (Self::NUMBER_BITS + 4 * index))
     }
 
+    /// With another form for a source.
+    #[must_use]
+    pub const fn replace_source(self, index: u32, form: Form) -> PackedKey {
+        let shift = Self::NUMBER_BITS + 4 * index;
+        PackedKey(self.0 & !(15 << shift) | form.number() << shift)
+    }
+
     /// Without a place for the result, which only the next micro-operator of the same handler reads.
     #[must_use]
     pub const fn without_place(self) -> PackedKey {

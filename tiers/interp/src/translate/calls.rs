@@ -2,7 +2,7 @@
 
 use super::Step;
 use super::function::Function;
-use super::region::{Home, Source};
+use super::region::{Home, NO_SOURCES, Source, one};
 use crate::micro::{Callee, MicroOp};
 use crate::translate::function::{Entry, machine_type};
 use crescendo_abi::Builtin;
@@ -28,8 +28,7 @@ impl<'a> Function<'a, '_> {
         }
         let args = self.temp(first);
         let mut extras: smallvec::SmallVec<[u64; 6]> = target.extras[..target.extra_count].into();
-        let sources = target.source.map_or([Source::None], |source| [source]);
-        let sources = if target.source.is_some() { &sources[..] } else { &[] };
+        let sources = target.source.map_or(NO_SOURCES, one);
         if tail {
             let switch = crate::run::return_switch_cell().addr() as u64;
             extras.extend([u64::from(self.record_slot), u64::from(args), ty.param_slots() as u64, switch]);
@@ -137,7 +136,7 @@ impl Calls for Function<'_, '_> {
         let [a, b] = numbers;
         self.reserve((args + result.map_or(0, Ty::slots)).max(self.next_temp()).max(args + 1));
         let extras = [builtin as u64, u64::from(args), u64::from(a), u64::from(b)];
-        self.append(MicroOp::Builtin, &[], None, &extras);
+        self.append(MicroOp::Builtin, NO_SOURCES, None, &extras);
         self.truncate(first)?;
         if let Some(ty) = result {
             self.push_slots(&[ty]);

@@ -55,7 +55,7 @@ impl Function<'_, '_> {
         let cross = self.handler(MicroOp::CountEntryCross)?;
         self.begin_marked_cell(cross);
         let entry = self.handler(MicroOp::CountEntry)?;
-        self.counted_entry = Some(self.buffers.code.len() as u32);
+        self.counted_entry = Some(self.buffers.code.len());
         self.begin_marked_cell(entry);
         self.write_counter_address(0);
         let function_entry = self.new_label();
@@ -72,8 +72,7 @@ impl Function<'_, '_> {
 
     fn write_loop_counter(&mut self, index: u32, counted: CountedLoop) -> Step {
         self.offset = counted.offset;
-        let start = self.buffers.code.len().next_multiple_of(8);
-        self.buffers.code.resize(start, 0);
+        self.buffers.code.align(8);
         self.bind(counted.counted);
         let handler = self.handler(MicroOp::CountLoop)?;
         self.begin_marked_cell(handler);
@@ -86,12 +85,13 @@ impl Function<'_, '_> {
         let handler = self.handler(MicroOp::LoopHot)?;
         self.begin_marked_cell(handler);
         let func = self.env.info.func_idx(self.func).as_u32();
-        self.write_u32(func);
-        self.write_u32(index);
         let frame_bytes = self.slot_bytes(self.max_slots)?;
-        self.write_u32(frame_bytes);
-        self.write_slot(self.record_slot)?;
-        self.write_u64(crate::run::return_switch_cell().addr() as u64);
+        let code = &mut self.buffers.code;
+        code.u32(func);
+        code.u32(index);
+        code.u32(frame_bytes);
+        code.slot(self.record_slot);
+        code.u64(crate::run::return_switch_cell().addr() as u64);
         let handler = self.handler(MicroOp::Br)?;
         self.begin_marked_cell(handler);
         self.write_target(counted.header);

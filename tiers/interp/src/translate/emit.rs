@@ -1,7 +1,7 @@
 //! Regions to cells, and the link step.
 
-use super::function::{Function, Label, UNBOUND};
-use super::region::{Home, Inst, InstId, Source};
+use super::function::{Buffers, Function, Label, UNBOUND};
+use super::region::{Home, InstId, Source};
 use super::{Step, Stop, TranslateError};
 use crate::bytecode::{Bytecode, Cells, Counter};
 use crate::micro::{Extra, Form, Key, MAX_FUSED, MicroOp, PackedKey};
@@ -9,22 +9,56 @@ use crate::table::{Handler, Node};
 use crescendo_abi::SLOT_SIZE;
 use crescendo_semantics::Ty;
 
+impl Buffers {
+    /// Writes the address of a cell.
+    fn write_target(&mut self, label: Label) {
+        self.label_fixes.push((self.code.len(), label));
+        self.code.u64(0);
+    }
+
+    /// Writes a micro-operator's extras.
+    fn write_extras(&mut self, at: InstId, extras: &[Extra]) {
+        let inst = &self.region.insts[at as usize];
+        let is_fuel = inst.op == MicroOp::Fuel;
+        let mut next = inst.extras as usize;
+        let mut last = 0;
+        for extra in extras {
+            let count = if *extra == Extra::Targets { last as usize + 1 } else { 1 };
+            for _ in 0..count {
+                let value = self.region.extras[next];
+                next += 1;
+                last = value;
+                match extra {
+                    Extra::Slot => self.code.slot(value as u32),
+                    Extra::U32 if is_fuel => {
+                        self.fuel_fixes.push((self.code.len(), value as u32));
+                        self.code.u32(0);
+                    }
+                    Extra::U32 => self.code.u32(value as u32),
+                    Extra::U64 => self.code.u64(value),
+                    Extra::Target | Extra::Targets => self.write_target(value as u32),
+                }
+            }
+        }
+    }
+}
+
 impl Function<'_, '_> {
     /// Writes the entry cell and the entry handler before it.
     pub(crate) fn write_entry(&mut self, count: u8, first_zeroed: u32, zeroed: u32) -> Step {
         let cross = self.handler(MicroOp::EnterCross(count))?;
         let enter = self.handler(MicroOp::Enter(count))?;
-        self.write_u64(cross.address());
-        self.buffers.map.push(self.buffers.code.len() as u32, self.offset);
-        self.write_u64(enter.address());
-        // The frame's size is known at the end of the function.
-        self.write_u32(0);
         let record = self.slot_bytes(self.record_slot)?;
-        self.write_u32(record);
         let first = self.slot_bytes(first_zeroed)?;
-        self.write_u32(first);
-        self.write_u32(zeroed);
-        self.write_u64(crate::run::return_switch_cell().addr() as u64);
+        let Buffers { code, map, .. } = &mut *self.buffers;
+        code.begin(cross);
+        map.push(code.begin(enter), self.offset);
+        // The frame's size is known at the end of the function.
+        code.u32(0);
+        code.u32(record);
+        code.u32(first);
+        code.u32(zeroed);
+        code.u64(crate::run::return_switch_cell().addr() as u64);
         Ok(())
     }
 
@@ -48,12 +82,12 @@ impl Function<'_, '_> {
     /// Puts a label here. The region must have ended.
     pub(crate) fn bind(&mut self, label: Label) {
         debug_assert!(self.buffers.region.insts.is_empty());
-        self.buffers.labels[label as usize] = self.buffers.code.len() as u32;
+        self.buffers.labels[label as usize] = self.buffers.code.len();
     }
 
     /// Writes the cells of the region and begins another.
     pub(crate) fn end_region(&mut self) -> Step {
-        self.buffers.region.assign_accumulators(self.options.fuse);
+        self.buffers.region.settle(self.options.fuse);
         let count = self.buffers.region.next_inst();
         if let Some(census) = self.census.as_deref_mut() {
             census.region(&self.buffers.region, self.region_number, self.loop_depth);
@@ -66,7 +100,7 @@ impl Function<'_, '_> {
             }
         }
         self.next_region();
-        Ok(())
+        self.buffers.code.check()
     }
 
     /// In builds that count regions, writes a cell that counts what follows up to the next way out, and gives where that ends.
@@ -76,7 +110,7 @@ impl Function<'_, '_> {
             let handler = self.handler(MicroOp::CountRegion)?;
             self.begin_marked_cell(handler);
             let func = self.env.info.func_idx(self.func).as_u32();
-            self.write_u64(super::regions::counter(func, self.region_number, at));
+            self.buffers.code.u64(super::regions::counter(func, self.region_number, at));
             return Ok(self.buffers.region.next_exit(at).unwrap_or(count));
         }
         let _ = at;
@@ -107,7 +141,7 @@ impl Function<'_, '_> {
         }
         match found {
             Some((handler, end)) => {
-                let cell = self.begin_cell(handler);
+                let cell = self.buffers.code.begin(handler);
                 for (at, key) in (start..end).zip(&keys) {
                     self.write_operands(cell, at, *key)?;
                 }
@@ -156,7 +190,7 @@ impl Function<'_, '_> {
         let result_type = inst.shape.result;
         let handler = Node::root(self.root).child(plain.pack()).and_then(Node::handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", plain.text())))?;
-        let cell = self.begin_cell(handler);
+        let cell = self.buffers.code.begin(handler);
         self.write_operands(cell, at, plain.pack())?;
         if let (Some(register), Some(value), Some(ty)) = (key.to_reg, result, result_type) {
             let slot = match value.home {
@@ -187,136 +221,84 @@ impl Function<'_, '_> {
     pub(crate) fn write_single(&mut self, key: &Key, slots: &[u32], offset: u32) -> Step {
         let handler = Node::root(self.root).child(key.pack()).and_then(Node::handler);
         let handler = handler.ok_or_else(|| self.impossible(&format!("no handler for {}", key.text())))?;
-        let cell = self.begin_cell(handler);
-        self.buffers.map.push(cell, offset);
+        let Buffers { code, map, .. } = &mut *self.buffers;
+        map.push(code.begin(handler), offset);
         for slot in slots {
-            self.write_slot(*slot)?;
+            code.slot(*slot);
         }
         Ok(())
     }
 
     /// Begins a cell of one micro-operator that no region has.
     pub(crate) fn begin_marked_cell(&mut self, handler: Handler) {
-        let cell = self.begin_cell(handler);
+        let cell = self.buffers.code.begin(handler);
         self.buffers.map.push(cell, self.offset);
     }
 
     /// Writes the address of a cell.
     pub(crate) fn write_target(&mut self, label: Label) {
-        self.buffers.label_fixes.push((self.buffers.code.len() as u32, label));
-        self.write_u64(0);
+        self.buffers.write_target(label);
     }
 
     /// Writes the address of a counter: 0 is the function's, the loops' follow.
     pub(crate) fn write_counter_address(&mut self, counter: u32) {
-        self.buffers.counter_fixes.push((self.buffers.code.len() as u32, counter));
-        self.write_u64(0);
-    }
-
-    fn begin_cell(&mut self, handler: Handler) -> u32 {
-        let cell = self.buffers.code.len() as u32;
-        self.write_u64(handler.address());
-        cell
+        self.buffers.counter_fixes.push((self.buffers.code.len(), counter));
+        self.buffers.code.u64(0);
     }
 
     /// Writes the operands of a micro-operator, in the order of its shape.
     fn write_operands(&mut self, cell: u32, at: InstId, key: PackedKey) -> Step {
-        let inst = self.buffers.region.insts[at as usize];
-        self.buffers.map.push(cell, inst.offset);
-        let shape = inst.shape;
-        for (i, source) in inst.sources.into_iter().enumerate() {
-            let form = key.source(i as u32);
-            match form {
-                Form::None | Form::Reg(_) | Form::Inner(_) => {}
-                Form::Slot => {
-                    let slot = match source {
-                        Source::Slot(slot) => slot,
-                        source => self.home_of(source, shape.sources[i].unwrap_or(Ty::I64))?,
-                    };
-                    self.write_slot(slot)?;
-                }
-                Form::Imm | Form::Imm32 => {
-                    let Source::Const(bits) = source else {
-                        return Err(self.impossible("an immediate that is no constant"));
-                    };
-                    let wide = form == Form::Imm && matches!(shape.sources[i], Some(Ty::I64 | Ty::F64));
-                    if wide { self.write_u64(bits) } else { self.write_u32(bits as u32) }
-                }
+        let Buffers { region, code, map, .. } = &mut *self.buffers;
+        let inst = &region.insts[at as usize];
+        map.push(cell, inst.offset);
+        let slot_of = |home: Home, ty: Option<Ty>| match home {
+            Home::Slot(slot) => slot,
+            Home::Hot(register) => {
+                self.hot_slots[usize::from(ty.is_some_and(Ty::is_float))][usize::from(register) - 1]
+            }
+        };
+        for i in 0..3 {
+            let ty = inst.shape.sources[i];
+            match (key.source(i as u32), inst.sources[i]) {
+                (Form::None, _) => break,
+                (Form::Reg(_) | Form::Inner(_), _) => {}
+                (Form::Slot, Source::Slot(slot)) => code.slot(slot),
+                (Form::Slot, Source::Value(id)) => code.slot(slot_of(region.value(id).home, ty)),
+                (Form::Slot, Source::Hot(register)) => code.slot(slot_of(Home::Hot(register), ty)),
+                (Form::Imm, Source::Const(bits)) if matches!(ty, Some(Ty::I64 | Ty::F64)) => code.u64(bits),
+                (Form::Imm | Form::Imm32, Source::Const(bits)) => code.u32(bits as u32),
+                _ => return Err(self.impossible("a form that its operand cannot have")),
             }
         }
-        self.write_extras(&inst, shape.extras)?;
+        let (extras, result, result_type) = (inst.shape.extras, inst.result, inst.shape.result);
+        if !extras.is_empty() {
+            self.buffers.write_extras(at, extras);
+        }
         if key.goes_to_slot() {
-            let slot = match inst.result.map(|id| self.buffers.region.value(id).home) {
-                Some(Home::Slot(slot)) => slot,
-                Some(Home::Hot(register)) => self.hot_slot(register, shape.result.unwrap_or(Ty::I64)),
-                None => return Err(self.impossible("a result without a value")),
+            let Some(id) = result else {
+                return Err(self.impossible("a result without a value"));
             };
-            self.write_slot(slot)?;
+            let Buffers { region, code, .. } = &mut *self.buffers;
+            code.slot(slot_of(region.value(id).home, result_type));
         }
         Ok(())
-    }
-
-    fn write_extras(&mut self, inst: &Inst, extras: &[Extra]) -> Step {
-        let mut next = inst.extras as usize;
-        let mut last = 0;
-        for extra in extras {
-            let count = if *extra == Extra::Targets { last as usize + 1 } else { 1 };
-            for _ in 0..count {
-                let value = self.buffers.region.extras[next];
-                next += 1;
-                last = value;
-                match extra {
-                    Extra::Slot => self.write_slot(value as u32)?,
-                    Extra::U32 if inst.op == MicroOp::Fuel => {
-                        self.buffers.fuel_fixes.push((self.buffers.code.len() as u32, value as u32));
-                        self.write_u32(0);
-                    }
-                    Extra::U32 => self.write_u32(value as u32),
-                    Extra::U64 => self.write_u64(value),
-                    Extra::Target | Extra::Targets => self.write_target(value as u32),
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn write_slot(&mut self, slot: u32) -> Step {
-        let bytes = self.slot_bytes(slot)?;
-        if self.root.wide() {
-            self.write_u32(bytes);
-        } else {
-            let narrow = u16::try_from(bytes).map_err(|_| Stop::NeedsWide)?;
-            self.buffers.code.extend_from_slice(&narrow.to_le_bytes());
-        }
-        Ok(())
-    }
-
-    pub(crate) fn write_u32(&mut self, value: u32) {
-        self.buffers.code.extend_from_slice(&value.to_le_bytes());
-    }
-
-    pub(crate) fn write_u64(&mut self, value: u64) {
-        self.buffers.code.extend_from_slice(&value.to_le_bytes());
     }
 
     /// Fills in what was not known before the end: the frame's size, fuel, the addresses of cells.
     pub(crate) fn link(mut self) -> Result<Bytecode, Stop> {
         let frame_bytes = self.slot_bytes(self.max_slots)?;
-        if self.buffers.code.len() > self.code_limit {
-            return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
-        }
+        self.check_size()?;
+        self.buffers.code.check()?;
         let loops = self.loop_table();
         let counters = self.new_counters(loops.len());
         let (tries, clauses) = self.try_tables();
         let buffers = self.buffers;
-        let cells = Cells::new(buffers.code.len());
+        let cells = Cells::new(buffers.code.bytes().len());
         let base = cells.start().addr() as u64;
         let code = &mut buffers.code;
-        let mut patch =
-            |at: u32, bytes: &[u8]| code[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
-        patch(FRAME_SIZE_AT, &frame_bytes.to_le_bytes());
+        code.patch(FRAME_SIZE_AT, &frame_bytes.to_le_bytes());
         for (at, run) in &buffers.fuel_fixes {
-            patch(*at, &buffers.fuel_runs[*run as usize].to_le_bytes());
+            code.patch(*at, &buffers.fuel_runs[*run as usize].to_le_bytes());
         }
         for (at, label) in &buffers.label_fixes {
             let target = buffers.labels[*label as usize];
@@ -326,13 +308,13 @@ impl Function<'_, '_> {
                     message: "a label is not bound".to_string(),
                 }));
             }
-            patch(*at, &(base + u64::from(target)).to_le_bytes());
+            code.patch(*at, &(base + u64::from(target)).to_le_bytes());
         }
         for (at, counter) in &buffers.counter_fixes {
             let address = (&raw const counters[*counter as usize]).addr() as u64;
-            patch(*at, &address.to_le_bytes());
+            code.patch(*at, &address.to_le_bytes());
         }
-        cells.write(&buffers.code);
+        cells.write(buffers.code.bytes());
         Ok(Bytecode {
             code: cells,
             map: buffers.map.bytes.as_slice().into(),

@@ -8,7 +8,7 @@
 
 use super::Step;
 use super::function::{Entry, Function, Label, UNBOUND};
-use super::region::{Home, Source};
+use super::region::{Home, NO_SOURCES, Source};
 use crate::bytecode::{Clause, TryRange};
 use crate::micro::{Form, Key, MicroOp};
 use crate::translate::function::{ControlFrame, machine_type};
@@ -47,7 +47,7 @@ impl Function<'_, '_> {
     /// Begins to protect the cells that follow. The region must have ended.
     fn open_try(&mut self) -> u32 {
         let parent = self.frames.last().and_then(|frame| frame.handler);
-        let start = self.buffers.code.len() as u32;
+        let start = self.buffers.code.len();
         let range = TryRange { start, end: start, parent, next: parent, clauses: 0..0 };
         self.buffers.tries.push(range);
         self.buffers.tries.len() as u32 - 1
@@ -56,7 +56,7 @@ impl Function<'_, '_> {
     /// Ends the protection by a frame's `try`. The region must have ended.
     pub(crate) fn close_try(&mut self, frame: &ControlFrame<'_>) {
         if let Some(index) = frame.own_try {
-            self.buffers.tries[index as usize].end = self.buffers.code.len() as u32;
+            self.buffers.tries[index as usize].end = self.buffers.code.len();
         }
     }
 
@@ -89,7 +89,7 @@ impl Function<'_, '_> {
                 continue;
             }
             self.offset = pending.offset;
-            self.buffers.clauses[index].clause.cell = self.buffers.code.len() as u32;
+            self.buffers.clauses[index].clause.cell = self.buffers.code.len();
             if pending.landing == Landing::Returns {
                 self.write_caught_results(pending.clause.slot)?;
                 continue;
@@ -117,9 +117,10 @@ impl Function<'_, '_> {
         let handler = self.handler(op)?;
         self.begin_marked_cell(handler);
         if ty.is_some() {
-            self.write_slot(first)?;
+            self.buffers.code.slot(first);
         }
-        self.write_slot(self.record_slot)
+        self.buffers.code.slot(self.record_slot);
+        Ok(())
     }
 
     /// What the bytecode says of its `try`s. Labels are bound.
@@ -152,7 +153,7 @@ impl Function<'_, '_> {
         self.spill_hot_locals()?;
         let args = self.temp(first);
         self.reserve(self.next_temp().max(args + 1));
-        self.append(MicroOp::Builtin, &[], None, &[builtin as u64, args.into(), tag.into(), 0]);
+        self.append(MicroOp::Builtin, NO_SOURCES, None, &[builtin as u64, args.into(), tag.into(), 0]);
         self.unreachable_from_here()
     }
 
@@ -203,7 +204,7 @@ impl Exceptions for Function<'_, '_> {
         if self.reach.is_reachable() {
             self.carry(frame.results, frame.height)?;
             let label = self.branch_label(0)?;
-            self.append(MicroOp::Br, &[], None, &[u64::from(label)]);
+            self.append(MicroOp::Br, NO_SOURCES, None, &[u64::from(label)]);
             self.end_region()?;
         }
         let top = self.frames.len() - 1;

@@ -3,10 +3,11 @@
 //! An operand is not moved before somebody needs it: `local.get` and constants only push an [`Entry`]. An entry's *canonical
 //! slot* is the temp at its height. At labels every entry is in its canonical slot.
 
+use super::cells::CellWriter;
 use super::census::Census;
 use super::exceptions::PendingClause;
 use super::hot::Weight;
-use super::region::{Home, Inst, Region, Source, ValueId};
+use super::region::{Home, Inst, Region, Source, ValueId, one};
 use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
 use crate::bytecode::{Bytecode, MapWriter, TryRange};
 use crate::micro::{MicroOp, Root};
@@ -89,7 +90,7 @@ pub(crate) const UNBOUND: u32 = u32::MAX;
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) region: Region,
-    pub(crate) code: Vec<u8>,
+    pub(crate) code: CellWriter,
     pub(crate) map: MapWriter,
     pub(crate) labels: Vec<u32>,
     /// Places of cell addresses in the code, and their labels.
@@ -175,7 +176,7 @@ impl<'a, 'b> Function<'a, 'b> {
             .saturating_add(64 << 10)
             .min(i32::MAX as u64) as usize;
         buffers.region.clear();
-        buffers.code.clear();
+        buffers.code.restart(root.wide());
         buffers.labels.clear();
         buffers.label_fixes.clear();
         buffers.fuel_fixes.clear();
@@ -254,13 +255,19 @@ impl<'a, 'b> Function<'a, 'b> {
             } else if self.buffers.region.insts.len() >= MAX_REGION {
                 self.cut_region()?;
             }
-            if self.buffers.code.len() > self.code_limit {
-                return Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit }));
-            }
+            self.check_size()?;
         }
         self.write_landings()?;
         self.write_counters()?;
         self.link()
+    }
+
+    /// Whether the bytecode so far may be so large.
+    pub(crate) fn check_size(&self) -> Step {
+        match self.buffers.code.bytes().len() > self.code_limit {
+            true => Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit })),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn local(&self, index: u32) -> &Local {
@@ -541,7 +548,7 @@ impl<'a, 'b> Function<'a, 'b> {
     pub(crate) fn copy(&mut self, source: Source, ty: Ty, home: Home) -> Result<ValueId, Stop> {
         let value = self.buffers.region.define(ty, home);
         self.buffers.region.value_mut(value).need_home = true;
-        self.append(MicroOp::Copy(ty), &[source], Some(value), &[]);
+        self.append(MicroOp::Copy(ty), one(source), Some(value), &[]);
         Ok(value)
     }
 
@@ -549,16 +556,14 @@ impl<'a, 'b> Function<'a, 'b> {
     pub(crate) fn append(
         &mut self,
         op: MicroOp,
-        sources: &[Source],
+        sources: [Source; 3],
         result: Option<ValueId>,
         extras: &[u64],
     ) {
-        let mut padded = [Source::None; 3];
-        padded[..sources.len()].copy_from_slice(sources);
         let region = &mut self.buffers.region;
         let at = region.extras.len() as u32;
         region.extras.extend_from_slice(extras);
-        region.push(Inst::new(op, padded, result, at, self.offset));
+        region.push(Inst::new(op, sources, result, at, self.offset));
     }
 
     /// After the cells of a region are written.

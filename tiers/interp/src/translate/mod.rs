@@ -2,12 +2,13 @@
 //!
 //! One pass over the operators and a short link step. `operators.rs` turns each operator into micro-operators,
 //! `control.rs`, `exceptions.rs` and `calls.rs` those of control, `region.rs` keeps them until a label, `emit.rs` finds their handlers and
-//! writes cells, `hot.rs` chooses the locals that stay in registers (for which it reads the operators once more, and only
+//! writes cells with `cells.rs`, `hot.rs` chooses the locals that stay in registers (for which it reads the operators once more, and only
 //! of functions with loops).
 //!
 //! The function must be valid: what validation rules out is an error here that names an impossible state.
 
 mod calls;
+mod cells;
 mod census;
 mod control;
 mod counters;

@@ -1,7 +1,7 @@
 //! Operators on values, variables and memories, to micro-operators.
 
 use super::function::{Entry, Function, machine_type};
-use super::region::{Home, Source};
+use super::region::{Home, NO_SOURCES, Source, one, two};
 use super::{Step, Stop};
 use crate::micro::{Access, MicroOp};
 use crescendo_abi::Builtin;
@@ -40,7 +40,7 @@ impl Values for Function<'_, '_> {
         let op = if self.options.fuse { canonical(op, &mut sources) } else { op };
         let result = row.result.ok_or_else(|| self.impossible("a value without a type"))?;
         let value = self.push_value(result);
-        self.append(MicroOp::Value(op), &sources[..row.params.len()], Some(value), &[]);
+        self.append(MicroOp::Value(op), sources, Some(value), &[]);
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl Values for Function<'_, '_> {
         for height in first..self.height() {
             self.flush_at(height)?;
         }
-        self.append(MicroOp::Wide(op), &[], None, &[u64::from(self.temp(first))]);
+        self.append(MicroOp::Wide(op), NO_SOURCES, None, &[u64::from(self.temp(first))]);
         self.truncate(first)?;
         self.push_slots(&[Ty::I64; 2]);
         Ok(())
@@ -71,14 +71,14 @@ impl Values for Function<'_, '_> {
             std::mem::swap(&mut if_zero, &mut if_not);
         }
         let value = self.push_value(ty);
-        self.append(MicroOp::Select(ty), &[if_not, if_zero, condition], Some(value), &[]);
+        self.append(MicroOp::Select(ty), [if_not, if_zero, condition], Some(value), &[]);
         Ok(())
     }
 
     fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
         let (vector, _) = self.pop()?;
         let value = self.push_value(op.row().result.unwrap_or(Ty::I32));
-        self.append(MicroOp::ExtractLane(op, lane), &[vector], Some(value), &[]);
+        self.append(MicroOp::ExtractLane(op, lane), one(vector), Some(value), &[]);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Values for Function<'_, '_> {
         let (scalar, _) = self.pop()?;
         let (vector, _) = self.pop()?;
         let value = self.push_value(Ty::V128);
-        self.append(MicroOp::ReplaceLane(op, lane), &[vector, scalar], Some(value), &[]);
+        self.append(MicroOp::ReplaceLane(op, lane), two(vector, scalar), Some(value), &[]);
         Ok(())
     }
 
@@ -94,28 +94,28 @@ impl Values for Function<'_, '_> {
         let (second, _) = self.pop()?;
         let (first, _) = self.pop()?;
         let value = self.push_value(Ty::V128);
-        let one = match (lanes.iter().all(|lane| *lane < 16), lanes.iter().all(|lane| *lane >= 16)) {
+        let only = match (lanes.iter().all(|lane| *lane < 16), lanes.iter().all(|lane| *lane >= 16)) {
             _ if first == second => Some(first),
             (true, _) => Some(first),
             (_, true) => Some(second),
             _ => None,
         };
-        if let Some(vector) = one {
+        if let Some(vector) = only {
             let bytes = halves(lanes.map(|lane| lane % 16));
-            self.append(MicroOp::ShuffleOne, &[vector], Some(value), &bytes);
+            self.append(MicroOp::ShuffleOne, one(vector), Some(value), &bytes);
             return Ok(());
         }
         // A byte of 128 takes nothing.
         let from_first = lanes.map(|lane| if lane < 16 { lane } else { 128 });
         let from_second = lanes.map(|lane| if lane < 16 { 128 } else { lane - 16 });
         let ([a, b], [c, d]) = (halves(from_first), halves(from_second));
-        self.append(MicroOp::Shuffle, &[first, second], Some(value), &[a, b, c, d]);
+        self.append(MicroOp::Shuffle, two(first, second), Some(value), &[a, b, c, d]);
         Ok(())
     }
 
     fn vector_constant(&mut self, bytes: [u8; 16]) -> Step {
         let value = self.push_value(Ty::V128);
-        self.append(MicroOp::V128Const, &[], Some(value), &halves(bytes));
+        self.append(MicroOp::V128Const, NO_SOURCES, Some(value), &halves(bytes));
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl Variables for Function<'_, '_> {
     fn global_set(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
         let (value, _) = self.pop()?;
-        self.append(MicroOp::GlobalSet(ty, imported), &[value], None, &[offset]);
+        self.append(MicroOp::GlobalSet(ty, imported), one(value), None, &[offset]);
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Variables for Function<'_, '_> {
         let op = MicroOp::TableGet(self.table_index_ty(table));
         let (index, _) = self.pop()?;
         let value = self.push_value(Ty::I64);
-        self.append(op, &[index], Some(value), &[self.env.offsets.table(table).into()]);
+        self.append(op, one(index), Some(value), &[self.env.offsets.table(table).into()]);
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Variables for Function<'_, '_> {
         let op = MicroOp::TableSet(self.table_index_ty(table));
         let (value, _) = self.pop()?;
         let (index, _) = self.pop()?;
-        self.append(op, &[index, value], None, &[self.env.offsets.table(table).into()]);
+        self.append(op, two(index, value), None, &[self.env.offsets.table(table).into()]);
         Ok(())
     }
 
@@ -196,12 +196,12 @@ impl Memories for Function<'_, '_> {
             Some(result) => {
                 let (address, _) = self.pop()?;
                 let value = self.push_value(result);
-                self.append(MicroOp::Load(op, access), &[address], Some(value), &extras);
+                self.append(MicroOp::Load(op, access), one(address), Some(value), &extras);
             }
             None => {
                 let (value, _) = self.pop()?;
                 let (address, _) = self.pop()?;
-                self.append(MicroOp::Store(op, access), &[address, value], None, &extras);
+                self.append(MicroOp::Store(op, access), two(address, value), None, &extras);
             }
         }
         Ok(())
@@ -231,10 +231,10 @@ impl Memories for Function<'_, '_> {
         let (vector, _) = self.pop()?;
         let (address, _) = self.pop()?;
         let scalar = self.buffers.region.define(load.row().result.unwrap_or(Ty::I32), Home::Slot(slot));
-        self.append(MicroOp::Load(load, access), &[address], Some(scalar), &extras);
+        self.append(MicroOp::Load(load, access), one(address), Some(scalar), &extras);
         let value = self.push_value(Ty::V128);
-        let sources = [vector, Source::Value(scalar)];
-        self.append(MicroOp::ReplaceLane(replace, lane), &sources, Some(value), &[]);
+        let sources = two(vector, Source::Value(scalar));
+        self.append(MicroOp::ReplaceLane(replace, lane), sources, Some(value), &[]);
         Ok(())
     }
 
@@ -262,12 +262,12 @@ impl Memories for Function<'_, '_> {
         };
         let extras = [u64::from(self.env.offsets.memory(index)), memarg.offset];
         let value = op.row().result.map(|result| self.push_value(result));
-        self.append(MicroOp::Atomic(op, access), &sources[..count], value, &extras);
+        self.append(MicroOp::Atomic(op, access), sources, value, &extras);
         Ok(())
     }
 
     fn fence(&mut self) -> Step {
-        self.append(MicroOp::Fence, &[], None, &[]);
+        self.append(MicroOp::Fence, NO_SOURCES, None, &[]);
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Function<'_, '_> {
     /// A micro-operator without sources.
     fn nullary(&mut self, op: MicroOp, ty: Ty, extras: &[u64]) -> Step {
         let value = self.push_value(ty);
-        self.append(op, &[], Some(value), extras);
+        self.append(op, NO_SOURCES, Some(value), extras);
         Ok(())
     }
 
@@ -342,7 +342,7 @@ impl Function<'_, '_> {
         let slot = self.next_temp() + 1;
         self.reserve(slot + 1);
         let value = self.buffers.region.define(Ty::I32, Home::Slot(slot));
-        self.append(MicroOp::Value(Op::RefIsNull), &[reference], Some(value), &[]);
+        self.append(MicroOp::Value(Op::RefIsNull), one(reference), Some(value), &[]);
         Source::Value(value)
     }
 }

@@ -1,10 +1,10 @@
 //! A region: micro-operators from one label to the next, before they become cells.
 //!
 //! The translator appends micro-operators whose sources name values, slots, constants or hot locals. When the region ends,
-//! [`Region::assign_accumulators`] decides which values pass from cell to cell in the accumulator. Everything here is flat
+//! [`Region::settle`] decides which values pass from cell to cell in the accumulator. Everything here is flat
 //! vectors that are reused from region to region.
 
-use crate::micro::{Form, MicroOp, PackedKey, Shape};
+use crate::micro::{Form, MAX_FUSED, MicroOp, PackedKey, Shape};
 use crescendo_semantics::Ty;
 
 /// Index of a value in its region.
@@ -27,6 +27,16 @@ pub(crate) enum Source {
     Hot(u8),
 }
 
+pub(crate) const NO_SOURCES: [Source; 3] = [Source::None; 3];
+
+pub(crate) const fn one(source: Source) -> [Source; 3] {
+    [source, Source::None, Source::None]
+}
+
+pub(crate) const fn two(first: Source, second: Source) -> [Source; 3] {
+    [first, second, Source::None]
+}
+
 /// Where a value lives when it is in no accumulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home {
@@ -38,11 +48,11 @@ pub(crate) enum Home {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
     def: InstId,
-    /// The last micro-operator that reads it; `None` when nobody does.
-    last_use: Option<InstId>,
+    /// One behind the last micro-operator that reads it; 0 when nobody does.
+    used_until: InstId,
     ty: Ty,
     pub(crate) home: Home,
-    /// Whether its home must hold it.
+    /// Whether its home must hold it. Of a local's value [`Region::settle`] says it.
     pub(crate) need_home: bool,
     /// Whether it is the value of a local.
     pub(crate) of_local: bool,
@@ -56,15 +66,26 @@ pub(crate) struct Inst {
     /// What to do, and what follows from it: [`Inst::set_op`] changes the three together.
     pub(crate) op: MicroOp,
     pub(crate) shape: Shape,
-    /// The key without forms.
+    /// The key in a handler that starts here: forms of sources that are no values from the start, the rest by [`Region::settle`].
     key: PackedKey,
     pub(crate) sources: [Source; 3],
+    /// How many micro-operators before this one the value of a source is defined; [`FAR`] if it is none, or if it is too far for one handler.
+    distances: [u8; 3],
+    /// Whether any source is a value.
+    has_values: bool,
+    /// Whether the result is in the accumulator for the branch right behind only: in one handler with the branch it needs no place, and a
+    /// comparison no number. That saves three of thirteen instructions.
+    for_branch: bool,
     pub(crate) result: Option<ValueId>,
     /// Start of its extras in [`Region::extras`]; as many as the shape says.
     pub(crate) extras: u32,
     /// Byte offset of the operator in the module.
     pub(crate) offset: u32,
 }
+
+/// No distance within a handler.
+const FAR: u8 = u8::MAX;
+const _: () = assert!(MAX_FUSED < FAR as usize);
 
 impl Inst {
     pub(crate) fn new(
@@ -74,12 +95,36 @@ impl Inst {
         extras: u32,
         offset: u32,
     ) -> Inst {
-        Inst { op, shape: op.shape(), key: PackedKey::new(op.number()), sources, result, extras, offset }
+        let shape = op.shape();
+        let mut key = PackedKey::new(op.number());
+        let mut has_values = false;
+        for (i, source) in sources.iter().enumerate() {
+            let form = match source {
+                Source::None => break,
+                Source::Value(_) => {
+                    has_values = true;
+                    continue;
+                }
+                Source::Slot(_) => Form::Slot,
+                Source::Hot(r) => Form::Reg(*r),
+                Source::Const(c) if *c as i64 == i64::from(*c as i32) && shape.sources[i] == Some(Ty::I64) => {
+                    Form::Imm32
+                }
+                Source::Const(_) => Form::Imm,
+            };
+            key = key.with_source(i as u32, form);
+        }
+        let distances = [FAR; 3];
+        Inst { op, shape, key, sources, distances, has_values, for_branch: false, result, extras, offset }
     }
 
     /// Does something else with the same operands.
     pub(crate) fn set_op(&mut self, op: MicroOp) {
         *self = Inst::new(op, self.sources, self.result, self.extras, self.offset);
+    }
+
+    fn is_exit(&self) -> bool {
+        matches!(self.op, MicroOp::BrIf | MicroOp::BrUnless)
     }
 }
 
@@ -121,7 +166,7 @@ impl Region {
         let id = ValueId(self.values.len() as u32);
         self.values.push(Value {
             def,
-            last_use: None,
+            used_until: 0,
             ty,
             home,
             need_home: false,
@@ -142,12 +187,14 @@ impl Region {
 
     pub(crate) fn push(&mut self, inst: Inst) {
         let at = self.next_inst();
-        for source in inst.sources {
-            if let Source::Value(id) = source {
-                self.value_mut(id).last_use = Some(at);
+        if inst.has_values {
+            for source in inst.sources {
+                if let Source::Value(id) = source {
+                    self.value_mut(id).used_until = at + 1;
+                }
             }
         }
-        if matches!(inst.op, MicroOp::BrIf | MicroOp::BrUnless) {
+        if inst.is_exit() {
             self.last_exit = Some(at);
         }
         self.insts.push(inst);
@@ -157,7 +204,7 @@ impl Region {
     pub(crate) fn fresh_definition(&self, id: ValueId) -> Option<InstId> {
         let value = self.value(id);
         let last = self.next_inst().checked_sub(1)?;
-        (value.def == last && value.last_use.is_none()).then_some(last)
+        (value.def == last && value.used_until == 0).then_some(last)
     }
 
     /// Takes back the last micro-operator, whose result is not used. Its source is up for use again.
@@ -173,7 +220,7 @@ impl Region {
     /// Forgets the reads of a value that is not a local's: its only reader was taken back.
     pub(crate) fn unread(&mut self, id: ValueId) {
         if !self.value(id).of_local {
-            self.value_mut(id).last_use = None;
+            self.value_mut(id).used_until = 0;
         }
     }
 
@@ -186,19 +233,33 @@ impl Region {
         }
     }
 
-    /// Decides which values are in an accumulator from their definition to their last use.
+    /// Ends the region: decides which values are in an accumulator from their definition to their last use, and completes the keys.
     ///
     /// One accumulator for integers, one for floats. Of two values that overlap the one with the nearer last use wins,
     /// except that a local's value, whose slot is there anyway, gives way to any other.
     ///
     /// Without `use_accumulators` no value is in one, and all are at home: bytecode that is not fused, and bytecode with wide
     /// slots, for which there are no handlers with registers.
-    pub(crate) fn assign_accumulators(&mut self, use_accumulators: bool) {
+    pub(crate) fn settle(&mut self, use_accumulators: bool) {
+        if use_accumulators {
+            self.assign_accumulators();
+        }
+        for value in &mut self.values {
+            // Without an accumulator a value that is read must be at home; a local's value that is overwritten unread
+            // need not.
+            let read_at_home = value.used_until != 0 && !value.accumulator;
+            value.need_home = (if value.of_local { !value.overwritten } else { value.need_home }) | read_at_home;
+        }
+        self.complete_keys(use_accumulators);
+    }
+
+    fn assign_accumulators(&mut self) {
         let mut holders: [Option<usize>; 2] = [None, None];
-        for index in 0..if use_accumulators { self.values.len() } else { 0 } {
+        for index in 0..self.values.len() {
             let value = self.values[index];
-            let (Some(last_use), Home::Slot(_)) = (value.last_use, value.home) else { continue };
-            if value.def != BEFORE && last_use <= value.def {
+            let Home::Slot(_) = value.home else { continue };
+            // What was there before is defined before 0: a use by the first micro-operator counts.
+            if value.used_until <= value.def.wrapping_add(1) {
                 continue;
             }
             let holder = &mut holders[usize::from(value.ty.is_float())];
@@ -206,11 +267,11 @@ impl Region {
                 None => true,
                 Some(other) => {
                     let held = &self.values[other];
-                    let free = value.def != BEFORE && held.last_use.is_none_or(|end| end <= value.def);
+                    let free = value.def != BEFORE && held.used_until <= value.def + 1;
                     let evicts = match (value.of_local, held.of_local) {
                         (true, false) => false,
                         (false, true) => true,
-                        _ => Some(last_use) <= held.last_use,
+                        _ => value.used_until <= held.used_until,
                     };
                     if !free && evicts {
                         self.values[other].accumulator = false;
@@ -223,29 +284,52 @@ impl Region {
                 self.values[index].accumulator = true;
             }
         }
-        for value in &mut self.values {
-            // Without an accumulator a value that is read must be at home; a local's value that is overwritten unread
-            // need not.
-            if value.of_local {
-                value.need_home = !value.overwritten || (value.last_use.is_some() && !value.accumulator);
-            } else if value.last_use.is_some() && !value.accumulator {
-                value.need_home = true;
-            }
-        }
-        if use_accumulators {
-            self.order_sources();
-        }
     }
 
-    /// Puts the operands of vector operators for which their order does not matter in the order of their forms.
-    fn order_sources(&mut self) {
-        for at in 0..self.next_inst() {
-            if self.insts[at as usize].op.orders_by_form() {
-                let key = self.key(at, at);
-                if key.source(1) < key.source(0) {
-                    self.insts[at as usize].sources.swap(0, 1);
+    /// Gives the keys the forms of values and the places of results. Operands of vector operators for which their order does not
+    /// matter come in the order of their forms where operators are fused.
+    fn complete_keys(&mut self, order_vectors: bool) {
+        let Region { insts, values, .. } = self;
+        let mut next_is_exit = false;
+        for at in (0..insts.len()).rev() {
+            let inst = &mut insts[at];
+            if inst.has_values {
+                for i in 0..3 {
+                    let Source::Value(id) = inst.sources[i] else { continue };
+                    let value = &values[id.0 as usize];
+                    let form = match value.home {
+                        Home::Hot(r) => Form::Reg(r),
+                        Home::Slot(_) if value.accumulator => Form::Reg(0),
+                        Home::Slot(_) => Form::Slot,
+                    };
+                    inst.key = inst.key.with_source(i as u32, form);
+                    if value.def != BEFORE {
+                        inst.distances[i] = (at as u32 - value.def).min(u32::from(FAR)) as u8;
+                    }
                 }
             }
+            if order_vectors && inst.shape.sources[0] == Some(Ty::V128) && inst.op.orders_by_form() {
+                let (first, second) = (inst.key.source(0), inst.key.source(1));
+                if second < first {
+                    inst.sources.swap(0, 1);
+                    inst.distances.swap(0, 1);
+                    inst.key = inst.key.replace_source(0, second).replace_source(1, first);
+                }
+            }
+            if let Some(id) = inst.result {
+                let value = &values[id.0 as usize];
+                inst.key = match value.home {
+                    Home::Hot(r) => inst.key.to_reg(r),
+                    // A result that nobody wants still needs a place.
+                    Home::Slot(_) if !value.accumulator => inst.key.to_slot(),
+                    Home::Slot(_) if value.need_home => inst.key.to_slot().to_reg(0),
+                    Home::Slot(_) => {
+                        inst.for_branch = next_is_exit && value.used_until == at as u32 + 2;
+                        inst.key.to_reg(0)
+                    }
+                };
+            }
+            next_is_exit = inst.is_exit();
         }
     }
 
@@ -256,58 +340,27 @@ impl Region {
     pub(crate) fn key(&self, at: InstId, start: InstId) -> PackedKey {
         let inst = &self.insts[at as usize];
         let mut key = inst.key;
-        for (i, source) in inst.sources.iter().enumerate() {
-            let form = match *source {
-                Source::None => break,
-                Source::Slot(_) => Form::Slot,
-                Source::Hot(r) => Form::Reg(r),
-                Source::Const(c) => match inst.shape.sources[i] {
-                    Some(Ty::I64) if c as i64 == i64::from(c as i32) => Form::Imm32,
-                    _ => Form::Imm,
-                },
-                Source::Value(id) => {
-                    let value = self.value(id);
-                    if value.def != BEFORE && value.def >= start {
-                        Form::Inner((value.def - start) as u8)
-                    } else if let Home::Hot(r) = value.home {
-                        Form::Reg(r)
-                    } else if value.accumulator {
-                        Form::Reg(0)
-                    } else {
-                        Form::Slot
-                    }
+        let position = (at - start) as u8;
+        if inst.has_values && position != 0 {
+            for (i, distance) in inst.distances.into_iter().enumerate() {
+                if distance <= position {
+                    key = key.replace_source(i as u32, Form::Inner(position - distance));
                 }
-            };
-            key = key.with_source(i as u32, form);
+            }
         }
-        let Some(id) = inst.result else { return key };
-        let value = self.value(id);
-        match value.home {
-            Home::Hot(r) => key.to_reg(r),
-            // A result that nobody wants still needs a place.
-            Home::Slot(_) if !value.accumulator => key.to_slot(),
-            Home::Slot(_) if value.need_home => key.to_slot().to_reg(0),
-            Home::Slot(_) => key.to_reg(0),
-        }
+        key
     }
 
-    /// Whether a micro-operator's result is in the accumulator for the branch right behind it only: in one handler with the branch
-    /// it needs no place, and a comparison no number. That saves three of thirteen instructions.
+    /// Whether a micro-operator's result is in the accumulator for the branch right behind it only.
     pub(crate) fn is_for_branch(&self, at: InstId) -> bool {
-        let Some(id) = self.insts[at as usize].result else { return false };
-        let value = self.value(id);
-        value.last_use == Some(at + 1)
-            && value.accumulator
-            && !value.need_home
-            && matches!(value.home, Home::Slot(_))
-            && matches!(self.insts[at as usize + 1].op, MicroOp::BrIf | MicroOp::BrUnless)
+        self.insts[at as usize].for_branch
     }
 
     /// One behind the next conditional branch.
     #[cfg(feature = "count-regions")]
     pub(crate) fn next_exit(&self, at: InstId) -> Option<InstId> {
         (at..self.next_inst())
-            .find(|at| matches!(self.insts[*at as usize].op, MicroOp::BrIf | MicroOp::BrUnless))
+            .find(|at| self.insts[*at as usize].is_exit())
             .map(|at| at + 1)
     }
 
