@@ -36,9 +36,9 @@ impl Tree {
     pub fn new(sequences: &[Sequence], places: &[u32]) -> Tree {
         let mut roots: Vec<Node> = Root::ALL.iter().map(|_| Node::default()).collect();
         for ((root, keys), place) in sequences.iter().zip(places) {
-            let node = keys.iter().fold(&mut roots[*root as usize], |node, key| {
-                node.children.entry(key.pack().0).or_default()
-            });
+            let node = keys
+                .iter()
+                .fold(&mut roots[*root as usize], |node, key| node.children.entry(key.pack().0).or_default());
             node.handler = place + 1;
         }
         let mut tree = Tree { slots: Vec::new(), roots: Vec::new() };

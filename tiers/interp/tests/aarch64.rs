@@ -24,6 +24,9 @@ mod sequences;
 mod table;
 #[path = "../build/tiering.rs"]
 mod tiering;
+#[path = "../build/tree.rs"]
+#[allow(dead_code, reason = "the build script uses the rest")]
+mod tree;
 #[path = "../build/values.rs"]
 mod values;
 #[path = "../build/x64/mod.rs"]

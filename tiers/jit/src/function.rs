@@ -15,8 +15,9 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
 use crescendo_module::{FuncIdx, FuncType, Hints, ModuleInfo, TypeId, TypeIdx};
 use crescendo_semantics::Ty;
+use crescendo_semantics::body::Operators;
 use crescendo_semantics::lower::clif_type;
-use crescendo_semantics::translate::{FrameKind, Reach, translate};
+use crescendo_semantics::translate::{FrameKind, Reach};
 use std::collections::HashMap;
 use wasmparser::{BlockType, FunctionBody};
 
@@ -321,11 +322,10 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     /// Translates the operators of the current body.
     pub(crate) fn translate_body(&mut self) -> Step {
-        let mut reader = self.body.get_operators_reader()?;
-        while !reader.eof() {
-            let (operator, offset) = reader.read_with_offset()?;
-            self.set_offset(offset as u32);
-            translate(self, &operator)?;
+        let mut operators = Operators::new(&self.body)?;
+        while !operators.eof() {
+            self.set_offset(operators.offset() as u32);
+            operators.translate(self)?;
             if self.b.func.dfg.num_values() > MAX_VALUES {
                 return Err(CompileError::TooLarge { limit: "values" });
             }

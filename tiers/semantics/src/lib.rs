@@ -11,10 +11,12 @@
 //! | [`Kind`] | whether a tier lowers the row as a value, a memory access or in its own control code |
 //! | [`AtomicOp`] | what an atomic access does |
 //! | [`Ty`] | the machine type of an operand |
+//! | [`body::Operators`] | the operators of a valid body, decoded for a tier |
 //! | [`translate::Translate`] | what a tier does for each operator, called by one match |
 //! | `lower::Emit` | what a lowering needs from the tier that asks for it |
 #![forbid(unsafe_code)]
 
+pub mod body;
 #[cfg(feature = "lower")]
 pub mod lower;
 mod ops;

@@ -15,7 +15,8 @@ use bumpalo::Bump;
 use crescendo_abi::frame::RECORD_SLOTS;
 use crescendo_module::{DefinedFuncIdx, FuncType, ValType};
 use crescendo_semantics::Ty;
-use crescendo_semantics::translate::{FrameKind, Reach, translate};
+use crescendo_semantics::body::Operators;
+use crescendo_semantics::translate::{FrameKind, Reach};
 use wasmparser::FunctionBody;
 
 /// An operand on the model stack.
@@ -245,11 +246,10 @@ impl<'a, 'b> Function<'a, 'b> {
             self.choose_hot_locals()?;
         }
         self.begin()?;
-        let mut reader = self.body.get_operators_reader()?;
-        while !reader.eof() {
-            let (operator, offset) = reader.read_with_offset()?;
-            self.offset = offset as u32;
-            translate(&mut self, &operator)?;
+        let mut operators = Operators::new(&self.body)?;
+        while !operators.eof() {
+            self.offset = operators.offset() as u32;
+            operators.translate(&mut self)?;
             if !self.options.fuse {
                 self.step_boundary()?;
             } else if self.buffers.region.insts.len() >= MAX_REGION {

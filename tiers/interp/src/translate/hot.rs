@@ -9,7 +9,7 @@
 
 use super::Step;
 use super::function::Function;
-use wasmparser::{FrameKind, FrameStack, VisitOperator, VisitSimdOperator};
+use crescendo_semantics::body::{Brief, Operators};
 
 /// How much more a loop level counts; deeper levels than six count as six.
 const LOOP_FACTOR: u64 = 8;
@@ -18,23 +18,52 @@ const MAX_DEPTH: u32 = 6;
 /// The first byte of the operator `loop`.
 const LOOP: u8 = 0x03;
 
+/// What an operator counts within so many loops.
+fn weight_at(depth: u32) -> u64 {
+    LOOP_FACTOR.pow(depth.min(MAX_DEPTH))
+}
+
 impl Function<'_, '_> {
     pub(crate) fn choose_hot_locals(&mut self) -> Step {
-        let mut reader = self.body.get_binary_reader_for_operators()?;
-        let operators = reader.original_position() as usize..self.body.range().end as usize;
+        let mut operators = Operators::new(&self.body)?;
         // Most functions have no loop, and many of them no such byte anywhere.
-        if !self.env.bytes.get(operators).unwrap_or_default().contains(&LOOP) {
+        if !operators.bytes().contains(&LOOP) {
             return Ok(());
         }
         let mut weights = std::mem::take(&mut self.buffers.weights);
         weights.clear();
         weights.resize(self.local_count() as usize, Weight::default());
-        let blocks = bumpalo::vec![in self.bump; FrameKind::Block];
-        let mut census = LocalCensus { weights, blocks, depth: 0, loops: 0, calls: 0, weight: 1 };
-        while !reader.eof() {
-            reader.visit_operator(&mut census)?;
+        // The open blocks; of loops the depth outside.
+        let mut blocks: bumpalo::collections::Vec<'_, Option<u32>> = bumpalo::vec![in self.bump; None];
+        let (mut depth, mut weight) = (0, 1);
+        let (mut loops, mut calls) = (0, 0u64);
+        let mut count = |local: u32, weight: u64, assigned: bool| {
+            if let Some(found) = weights.get_mut(local as usize) {
+                found.uses = found.uses.saturating_add(weight);
+                found.assigned |= assigned;
+            }
+        };
+        while !operators.eof() {
+            match operators.brief()? {
+                Brief::LocalGet(local) => count(local, weight, false),
+                Brief::LocalSet(local) => count(local, weight, true),
+                Brief::Block => blocks.push(None),
+                Brief::Loop => {
+                    blocks.push(Some(depth));
+                    depth += 1;
+                    weight = weight_at(depth);
+                    loops += 1;
+                }
+                Brief::End => {
+                    if let Some(Some(outside)) = blocks.pop() {
+                        depth = outside;
+                        weight = weight_at(depth);
+                    }
+                }
+                Brief::Call => calls = calls.saturating_add(weight),
+                Brief::Other => {}
+            }
         }
-        let LocalCensus { weights, loops, calls, .. } = census;
         for (index, weight) in weights.iter().enumerate() {
             self.local_mut(index as u32).assigned = weight.assigned;
         }
@@ -72,145 +101,4 @@ pub(crate) struct Weight {
     uses: u64,
     /// Whether it is written.
     assigned: bool,
-}
-
-/// Reads the operators of a valid function for what counts here; the others are decoded and no more.
-struct LocalCensus<'b> {
-    weights: Vec<Weight>,
-    /// The open blocks, the function's first.
-    blocks: bumpalo::collections::Vec<'b, FrameKind>,
-    depth: u32,
-    loops: u32,
-    /// Weighted calls.
-    calls: u64,
-    /// What an operator counts here.
-    weight: u64,
-}
-
-impl LocalCensus<'_> {
-    fn set_depth(&mut self, depth: u32) {
-        self.depth = depth;
-        self.weight = LOOP_FACTOR.pow(depth.min(MAX_DEPTH));
-    }
-
-    fn open_loop(&mut self) {
-        self.blocks.push(FrameKind::Loop);
-        self.loops += 1;
-        self.set_depth(self.depth + 1);
-    }
-
-    fn close(&mut self) {
-        if self.blocks.pop() == Some(FrameKind::Loop) {
-            self.set_depth(self.depth - 1);
-        }
-    }
-
-    /// What comes is another part of the innermost block.
-    fn go_on_as(&mut self, kind: FrameKind) {
-        if let Some(innermost) = self.blocks.last_mut() {
-            *innermost = kind;
-        }
-    }
-
-    fn count_use(&mut self, local: u32, assigned: bool) {
-        if let Some(weight) = self.weights.get_mut(local as usize) {
-            weight.uses = weight.uses.saturating_add(self.weight);
-            weight.assigned |= assigned;
-        }
-    }
-
-    fn count_call(&mut self) {
-        self.calls = self.calls.saturating_add(self.weight);
-    }
-}
-
-/// The methods of a visitor that does something for a few operators only.
-macro_rules! visit {
-    ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
-        $(visit!(@one $op $visit $({ $($arg: $argty),* })?);)*
-    };
-    (@one Loop $visit:ident { $blockty:ident: $ty:ty }) => {
-        fn $visit(&mut self, _: $ty) {
-            self.open_loop();
-        }
-    };
-    (@one Block $visit:ident { $blockty:ident: $ty:ty }) => { visit!(@block Block $visit $ty); };
-    (@one If $visit:ident { $blockty:ident: $ty:ty }) => { visit!(@block If $visit $ty); };
-    (@one Try $visit:ident { $blockty:ident: $ty:ty }) => { visit!(@block LegacyTry $visit $ty); };
-    (@one TryTable $visit:ident { $table:ident: $ty:ty }) => { visit!(@block TryTable $visit $ty); };
-    (@block $kind:ident $visit:ident $ty:ty) => {
-        fn $visit(&mut self, _: $ty) {
-            self.blocks.push(FrameKind::$kind);
-        }
-    };
-    (@one Else $visit:ident) => {
-        fn $visit(&mut self) {
-            self.go_on_as(FrameKind::Else);
-        }
-    };
-    (@one Catch $visit:ident { $tag:ident: $ty:ty }) => {
-        fn $visit(&mut self, _: $ty) {
-            self.go_on_as(FrameKind::LegacyCatch);
-        }
-    };
-    (@one CatchAll $visit:ident) => {
-        fn $visit(&mut self) {
-            self.go_on_as(FrameKind::LegacyCatchAll);
-        }
-    };
-    (@one Delegate $visit:ident { $depth:ident: $ty:ty }) => {
-        fn $visit(&mut self, _: $ty) {
-            self.close();
-        }
-    };
-    (@one End $visit:ident) => {
-        fn $visit(&mut self) {
-            self.close();
-        }
-    };
-    (@one LocalGet $visit:ident { $local:ident: $ty:ty }) => {
-        fn $visit(&mut self, local: $ty) {
-            self.count_use(local, false);
-        }
-    };
-    (@one LocalSet $visit:ident { $local:ident: $ty:ty }) => { visit!(@assign $visit $ty); };
-    (@one LocalTee $visit:ident { $local:ident: $ty:ty }) => { visit!(@assign $visit $ty); };
-    (@assign $visit:ident $ty:ty) => {
-        fn $visit(&mut self, local: $ty) {
-            self.count_use(local, true);
-        }
-    };
-    (@one Call $visit:ident { $func:ident: $ty:ty }) => { visit!(@call $visit $ty); };
-    (@one CallRef $visit:ident { $func:ident: $ty:ty }) => { visit!(@call $visit $ty); };
-    (@one CallIndirect $visit:ident { $func:ident: $ty:ty, $table:ident: $tablety:ty }) => {
-        visit!(@call $visit $ty, $tablety);
-    };
-    (@call $visit:ident $($ty:ty),*) => {
-        fn $visit(&mut self, $(_: $ty),*) {
-            self.count_call();
-        }
-    };
-    (@one $op:ident $visit:ident $({ $($arg:ident: $argty:ty),* })?) => {
-        fn $visit(&mut self $(, $(_: $argty),*)?) {}
-    };
-}
-
-impl FrameStack for LocalCensus<'_> {
-    fn current_frame(&self) -> Option<FrameKind> {
-        self.blocks.last().copied()
-    }
-}
-
-impl<'a> VisitOperator<'a> for LocalCensus<'_> {
-    type Output = ();
-
-    fn simd_visitor(&mut self) -> Option<&mut dyn VisitSimdOperator<'a, Output = ()>> {
-        Some(self)
-    }
-
-    wasmparser::for_each_visit_operator!(visit);
-}
-
-impl<'a> VisitSimdOperator<'a> for LocalCensus<'_> {
-    wasmparser::for_each_visit_simd_operator!(visit);
 }

@@ -107,7 +107,9 @@ impl Inst {
                 }
                 Source::Slot(_) => Form::Slot,
                 Source::Hot(r) => Form::Reg(*r),
-                Source::Const(c) if *c as i64 == i64::from(*c as i32) && shape.sources[i] == Some(Ty::I64) => {
+                Source::Const(c)
+                    if *c as i64 == i64::from(*c as i32) && shape.sources[i] == Some(Ty::I64) =>
+                {
                     Form::Imm32
                 }
                 Source::Const(_) => Form::Imm,
@@ -248,7 +250,8 @@ impl Region {
             // Without an accumulator a value that is read must be at home; a local's value that is overwritten unread
             // need not.
             let read_at_home = value.used_until != 0 && !value.accumulator;
-            value.need_home = (if value.of_local { !value.overwritten } else { value.need_home }) | read_at_home;
+            value.need_home =
+                (if value.of_local { !value.overwritten } else { value.need_home }) | read_at_home;
         }
         self.complete_keys(use_accumulators);
     }
@@ -359,9 +362,7 @@ impl Region {
     /// One behind the next conditional branch.
     #[cfg(feature = "count-regions")]
     pub(crate) fn next_exit(&self, at: InstId) -> Option<InstId> {
-        (at..self.next_inst())
-            .find(|at| self.insts[*at as usize].is_exit())
-            .map(|at| at + 1)
+        (at..self.next_inst()).find(|at| self.insts[*at as usize].is_exit()).map(|at| at + 1)
     }
 
     /// The slot that holds, or may hold, a source that is in a register.
