@@ -365,9 +365,15 @@ impl MapWriter {
 
     /// Notes a micro-operator of the cell at `cell`.
     pub(crate) fn push(&mut self, cell: u32, offset: u32) {
-        self.write(cell.wrapping_sub(self.cell));
+        let distance = cell.wrapping_sub(self.cell);
         let change = offset.wrapping_sub(self.offset) as i32;
-        self.write((change << 1 ^ change >> 31) as u32);
+        let change = (change << 1 ^ change >> 31) as u32;
+        if (distance | change) < 0x80 {
+            self.bytes.extend_from_slice(&[distance as u8, change as u8]);
+        } else {
+            self.write(distance);
+            self.write(change);
+        }
         self.cell = cell;
         self.offset = offset;
     }

@@ -79,7 +79,7 @@ impl CellWriter {
         match self.slots {
             0..NARROW_SLOTS => Ok(()),
             slots if slots >= MOST_SLOTS => {
-                Err(Stop::Error(TranslateError::FrameTooLarge { slots: u64::from(slots) }))
+                Err(TranslateError::FrameTooLarge { slots: u64::from(slots) }.into())
             }
             _ if self.wide => Ok(()),
             _ => Err(Stop::NeedsWide),

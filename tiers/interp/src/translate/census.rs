@@ -118,7 +118,7 @@ impl Census {
         self.func = env.info.func_idx(func).as_u32();
         match attempt(env, func, options, Root::Guarded, arena, Some(self)) {
             Ok(_) | Err(Stop::NeedsWide) => Ok(()),
-            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Error(error)) => Err(*error),
         }
     }
 

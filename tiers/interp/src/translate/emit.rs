@@ -1,6 +1,6 @@
 //! Regions to cells, and the link step.
 
-use super::function::{Buffers, Function, Label, UNBOUND};
+use super::function::{Buffers, Function, Label, UNBOUND, invalid};
 use super::region::{Home, InstId, Source};
 use super::{Step, Stop, TranslateError};
 use crate::bytecode::{Bytecode, Cells, Counter};
@@ -70,7 +70,7 @@ impl Function<'_, '_> {
     pub(crate) fn slot_bytes(&self, slot: u32) -> Result<u32, Stop> {
         match slot.checked_mul(SLOT_SIZE as u32) {
             Some(bytes) if bytes <= i32::MAX as u32 => Ok(bytes),
-            _ => Err(Stop::Error(TranslateError::FrameTooLarge { slots: u64::from(slot) })),
+            _ => Err(TranslateError::FrameTooLarge { slots: u64::from(slot) }.into()),
         }
     }
 
@@ -303,10 +303,7 @@ impl Function<'_, '_> {
         for (at, label) in &buffers.label_fixes {
             let target = buffers.labels[*label as usize];
             if target == UNBOUND {
-                return Err(Stop::Error(TranslateError::Invalid {
-                    offset: self.offset as usize,
-                    message: "a label is not bound".to_string(),
-                }));
+                return Err(invalid(self.offset as usize, "a label is not bound"));
             }
             code.patch(*at, &(base + u64::from(target)).to_le_bytes());
         }

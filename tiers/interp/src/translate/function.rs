@@ -155,8 +155,9 @@ pub(crate) fn machine_type(ty: ValType) -> Ty {
     }
 }
 
+#[cold]
 pub(crate) fn invalid(offset: usize, message: &str) -> Stop {
-    Stop::Error(TranslateError::Invalid { offset, message: message.to_string() })
+    TranslateError::Invalid { offset, message: message.to_string() }.into()
 }
 
 impl<'a, 'b> Function<'a, 'b> {
@@ -265,7 +266,7 @@ impl<'a, 'b> Function<'a, 'b> {
     /// Whether the bytecode so far may be so large.
     pub(crate) fn check_size(&self) -> Step {
         match self.buffers.code.bytes().len() > self.code_limit {
-            true => Err(Stop::Error(TranslateError::TooLarge { limit: self.code_limit })),
+            true => Err(TranslateError::TooLarge { limit: self.code_limit }.into()),
             false => Ok(()),
         }
     }
@@ -344,18 +345,19 @@ impl<'a, 'b> Function<'a, 'b> {
 
     /// Takes the topmost entry off and says where its value is.
     pub(crate) fn pop(&mut self) -> Result<(Source, Ty), Stop> {
-        let (entry, ty) = self.drop_entry()?;
-        Ok((self.resolve(entry, self.next_temp()), ty))
+        let (entry, ty, slot) = self.drop_entry()?;
+        Ok((self.resolve(entry, slot), ty))
     }
 
-    pub(crate) fn drop_entry(&mut self) -> Result<(Entry, Ty), Stop> {
+    /// Takes the topmost entry off and gives it with its canonical slot.
+    pub(crate) fn drop_entry(&mut self) -> Result<(Entry, Ty, u32), Stop> {
         let popped = self.buffers.stack.pop();
-        let (entry, ty, _) = popped.ok_or_else(|| self.impossible("the operand stack is empty"))?;
+        let (entry, ty, slot) = popped.ok_or_else(|| self.impossible("the operand stack is empty"))?;
         if let Entry::Local { local, below } = entry {
             self.local_mut(local).top = below;
         }
         self.flushed = self.flushed.min(self.height());
-        Ok((entry, ty))
+        Ok((entry, ty, slot))
     }
 
     /// Drops entries down to a height.

@@ -132,15 +132,20 @@ impl std::error::Error for TranslateError {}
 pub(crate) enum Stop {
     /// A slot does not fit 16 bits: translate with wide slots.
     NeedsWide,
-    Error(TranslateError),
+    /// In a box, so that a step's result fits two registers.
+    Error(Box<TranslateError>),
+}
+
+impl From<TranslateError> for Stop {
+    #[cold]
+    fn from(error: TranslateError) -> Stop {
+        Stop::Error(Box::new(error))
+    }
 }
 
 impl From<wasmparser::BinaryReaderError> for Stop {
     fn from(error: wasmparser::BinaryReaderError) -> Stop {
-        Stop::Error(TranslateError::Invalid {
-            offset: error.offset() as usize,
-            message: error.message().to_string(),
-        })
+        TranslateError::Invalid { offset: error.offset() as usize, message: error.message().to_string() }.into()
     }
 }
 
@@ -162,11 +167,11 @@ pub fn translate(
     };
     match attempt(env, func, options, narrow, arena, None) {
         Ok(bytecode) => Ok(bytecode),
-        Err(Stop::Error(error)) => Err(error),
+        Err(Stop::Error(error)) => Err(*error),
         Err(Stop::NeedsWide) => {
             let options = TranslateOptions { fuse: false, ..*options };
             attempt(env, func, &options, wide, arena, None).map_err(|stop| match stop {
-                Stop::Error(error) => error,
+                Stop::Error(error) => *error,
                 Stop::NeedsWide => TranslateError::FrameTooLarge { slots: u64::from(u32::MAX) },
             })
         }
