@@ -58,8 +58,7 @@ pub(super) struct Queue {
 
 struct Shared {
     priority: Priority,
-    /// How many threads work at once. Asked for with the first job: finding out takes the system 0.1 ms, which a program that
-    /// is never hot need not wait for.
+    /// How many threads work at once. The first of them asks: finding out takes the system 0.1 ms.
     most_workers: LazyLock<usize, Box<dyn FnOnce() -> usize + Send>>,
     state: Mutex<State>,
     changed: Condvar,
@@ -84,9 +83,9 @@ impl Queue {
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
     pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
-        let most_workers = *self.shared.most_workers;
         let mut state = self.shared.state();
-        let needs_worker = state.waiting == 0 && state.workers < most_workers;
+        let needs_worker =
+            state.waiting == 0 && (state.workers == 0 || state.workers < *self.shared.most_workers);
         if needs_worker {
             let shared = Arc::clone(&self.shared);
             let builder =
@@ -143,6 +142,8 @@ impl Shared {
         if self.priority == Priority::Low {
             crescendo_code::lower_thread_priority();
         }
+        // So that no guest has to ask.
+        let _ = *self.most_workers;
         let mut scratch = Scratch::new();
         while let Some(work) = self.next() {
             work(&mut scratch);
