@@ -32,13 +32,13 @@ impl<'a> Function<'a, '_> {
         if tail {
             let switch = crate::run::return_switch_cell().addr() as u64;
             extras.extend([u64::from(self.record_slot), u64::from(args), ty.param_slots() as u64, switch]);
-            self.append(MicroOp::ReturnCall(target.callee), sources, None, &extras);
+            self.append_with(MicroOp::ReturnCall(target.callee), sources, &extras);
             return self.unreachable_from_here();
         }
         self.flush_values()?;
         self.spill_hot_locals()?;
         extras.push(u64::from(args));
-        self.append(MicroOp::Call(target.callee), sources, None, &extras);
+        self.append_with(MicroOp::Call(target.callee), sources, &extras);
         self.reserve(args + ty.param_slots().max(ty.result_slots()) as u32);
         self.truncate(first)?;
         self.end_region()?;
@@ -136,7 +136,7 @@ impl Calls for Function<'_, '_> {
         let [a, b] = numbers;
         self.reserve((args + result.map_or(0, Ty::slots)).max(self.next_temp()).max(args + 1));
         let extras = [builtin as u64, u64::from(args), u64::from(a), u64::from(b)];
-        self.append(MicroOp::Builtin, NO_SOURCES, None, &extras);
+        self.append(MicroOp::Builtin, NO_SOURCES, None, extras);
         self.truncate(first)?;
         if let Some(ty) = result {
             self.push_slots(&[ty]);

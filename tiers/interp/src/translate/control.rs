@@ -44,7 +44,7 @@ impl<'b> Function<'_, 'b> {
 
     fn check_epoch(&mut self) {
         if self.options.epochs {
-            self.append(MicroOp::Epoch, NO_SOURCES, None, &[]);
+            self.append(MicroOp::Epoch, NO_SOURCES, None, []);
         }
     }
 
@@ -53,7 +53,7 @@ impl<'b> Function<'_, 'b> {
         if self.options.fuel {
             let run = self.buffers.fuel_runs.len() as u32;
             self.buffers.fuel_runs.push(0);
-            self.append(MicroOp::Fuel, NO_SOURCES, None, &[u64::from(run)]);
+            self.append(MicroOp::Fuel, NO_SOURCES, None, [u64::from(run)]);
         }
     }
 
@@ -168,7 +168,7 @@ impl<'b> Function<'_, 'b> {
     }
 
     fn branch_on(&mut self, (source, op): Condition, label: Label) {
-        self.append(op, one(source), None, &[u64::from(label)]);
+        self.append(op, one(source), None, [u64::from(label)]);
     }
 
     /// Brings the values that a branch carries to where its target expects them. They stay on the stack.
@@ -195,7 +195,7 @@ impl<'b> Function<'_, 'b> {
         }
         self.carry(Self::branch_types(&frame), frame.height)?;
         let label = self.branch_label(depth)?;
-        self.append(MicroOp::Br, NO_SOURCES, None, &[u64::from(label)]);
+        self.append(MicroOp::Br, NO_SOURCES, None, [u64::from(label)]);
         Ok(())
     }
 
@@ -232,10 +232,10 @@ impl<'b> Function<'_, 'b> {
         let first =
             (self.height().checked_sub(count)).ok_or_else(|| self.impossible("results are missing"))?;
         match count {
-            0 => self.append(MicroOp::Return(None), NO_SOURCES, None, &[record]),
+            0 => self.append(MicroOp::Return(None), NO_SOURCES, None, [record]),
             1 => {
                 let (source, ty) = self.source_at(first);
-                self.append(MicroOp::Return(Some(ty)), one(source), None, &[record]);
+                self.append(MicroOp::Return(Some(ty)), one(source), None, [record]);
             }
             _ => {
                 // Results may be locals that the copies overwrite: settle them in temps first.
@@ -248,7 +248,7 @@ impl<'b> Function<'_, 'b> {
                     self.copy(source, ty, Home::Slot(slot))?;
                     slot += ty.slots();
                 }
-                self.append(MicroOp::Return(None), NO_SOURCES, None, &[record]);
+                self.append(MicroOp::Return(None), NO_SOURCES, None, [record]);
             }
         }
         Ok(())
@@ -266,7 +266,7 @@ impl<'b> Function<'_, 'b> {
 
 impl Control for Function<'_, '_> {
     fn unreachable(&mut self) -> Step {
-        self.append(MicroOp::Unreachable, NO_SOURCES, None, &[]);
+        self.append(MicroOp::Unreachable, NO_SOURCES, None, []);
         self.unreachable_from_here()
     }
 
@@ -324,7 +324,7 @@ impl Control for Function<'_, '_> {
         if self.reach.is_reachable() {
             self.flush()?;
             let label = self.branch_label(0)?;
-            self.append(MicroOp::Br, NO_SOURCES, None, &[u64::from(label)]);
+            self.append(MicroOp::Br, NO_SOURCES, None, [u64::from(label)]);
             self.end_region()?;
         }
         let frame = *self.frame(0)?;
@@ -408,7 +408,7 @@ impl Control for Function<'_, '_> {
             for depth in &depths {
                 extras.push(u64::from(self.branch_label(*depth)?));
             }
-            self.append(MicroOp::BrTable, one(index), None, &extras);
+            self.append_with(MicroOp::BrTable, one(index), &extras);
         } else {
             // Each depth gets a piece of code that moves the values and branches on.
             self.flush()?;
@@ -427,7 +427,7 @@ impl Control for Function<'_, '_> {
                 }
                 extras.push(u64::from(*piece));
             }
-            self.append(MicroOp::BrTable, one(index), None, &extras);
+            self.append_with(MicroOp::BrTable, one(index), &extras);
             self.end_region()?;
             for (depth, label) in pieces {
                 self.bind(label);

@@ -153,7 +153,7 @@ impl Function<'_, '_> {
         self.spill_hot_locals()?;
         let args = self.temp(first);
         self.reserve(self.next_temp().max(args + 1));
-        self.append(MicroOp::Builtin, NO_SOURCES, None, &[builtin as u64, args.into(), tag.into(), 0]);
+        self.append(MicroOp::Builtin, NO_SOURCES, None, [builtin as u64, args.into(), tag.into(), 0]);
         self.unreachable_from_here()
     }
 
@@ -204,7 +204,7 @@ impl Exceptions for Function<'_, '_> {
         if self.reach.is_reachable() {
             self.carry(frame.results, frame.height)?;
             let label = self.branch_label(0)?;
-            self.append(MicroOp::Br, NO_SOURCES, None, &[u64::from(label)]);
+            self.append(MicroOp::Br, NO_SOURCES, None, [u64::from(label)]);
             self.end_region()?;
         }
         let top = self.frames.len() - 1;

@@ -7,7 +7,7 @@ use super::cells::CellWriter;
 use super::census::Census;
 use super::exceptions::PendingClause;
 use super::hot::Weight;
-use super::region::{Home, Inst, Region, Source, ValueId, one};
+use super::region::{Home, Region, Source, ValueId, one};
 use super::{ModuleEnv, Step, Stop, TranslateError, TranslateOptions};
 use crate::bytecode::{Bytecode, MapWriter, TryRange};
 use crate::micro::{MicroOp, Root};
@@ -322,7 +322,10 @@ impl<'a, 'b> Function<'a, 'b> {
     // Entries.
 
     pub(crate) fn push(&mut self, entry: Entry, ty: Ty) {
-        let slot = self.next_temp();
+        self.push_at(entry, ty, self.next_temp());
+    }
+
+    fn push_at(&mut self, entry: Entry, ty: Ty, slot: u32) {
         self.reserve(slot + ty.slots());
         self.buffers.stack.push((entry, ty, slot));
     }
@@ -337,9 +340,9 @@ impl<'a, 'b> Function<'a, 'b> {
 
     /// Pushes the result of the next micro-operator.
     pub(crate) fn push_value(&mut self, ty: Ty) -> ValueId {
-        let home = Home::Slot(self.next_temp());
-        let value = self.buffers.region.define(ty, home);
-        self.push(Entry::Value(value), ty);
+        let slot = self.next_temp();
+        let value = self.buffers.region.define(ty, Home::Slot(slot));
+        self.push_at(Entry::Value(value), ty, slot);
         value
     }
 
@@ -550,22 +553,29 @@ impl<'a, 'b> Function<'a, 'b> {
     pub(crate) fn copy(&mut self, source: Source, ty: Ty, home: Home) -> Result<ValueId, Stop> {
         let value = self.buffers.region.define(ty, home);
         self.buffers.region.value_mut(value).need_home = true;
-        self.append(MicroOp::Copy(ty), one(source), Some(value), &[]);
+        self.append(MicroOp::Copy(ty), one(source), Some(value), []);
         Ok(value)
     }
 
     /// Appends a micro-operator.
-    pub(crate) fn append(
+    #[inline]
+    pub(crate) fn append<const N: usize>(
         &mut self,
         op: MicroOp,
         sources: [Source; 3],
         result: Option<ValueId>,
-        extras: &[u64],
+        extras: [u64; N],
     ) {
-        let region = &mut self.buffers.region;
-        let at = region.extras.len() as u32;
-        region.extras.extend_from_slice(extras);
-        region.push(Inst::new(op, sources, result, at, self.offset));
+        let at = self.buffers.region.extras.len() as u32;
+        self.buffers.region.extras.extend(extras);
+        self.buffers.region.push(op, sources, result, at, self.offset);
+    }
+
+    /// Appends a micro-operator with a number of extras that is not known here.
+    pub(crate) fn append_with(&mut self, op: MicroOp, sources: [Source; 3], extras: &[u64]) {
+        let at = self.buffers.region.extras.len() as u32;
+        self.buffers.region.extras.extend_from_slice(extras);
+        self.buffers.region.push(op, sources, None, at, self.offset);
     }
 
     /// After the cells of a region are written.

@@ -40,7 +40,7 @@ impl Values for Function<'_, '_> {
         let op = if self.options.fuse { canonical(op, &mut sources) } else { op };
         let result = row.result.ok_or_else(|| self.impossible("a value without a type"))?;
         let value = self.push_value(result);
-        self.append(MicroOp::Value(op), sources, Some(value), &[]);
+        self.append(MicroOp::Value(op), sources, Some(value), []);
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl Values for Function<'_, '_> {
         for height in first..self.height() {
             self.flush_at(height)?;
         }
-        self.append(MicroOp::Wide(op), NO_SOURCES, None, &[u64::from(self.temp(first))]);
+        self.append(MicroOp::Wide(op), NO_SOURCES, None, [u64::from(self.temp(first))]);
         self.truncate(first)?;
         self.push_slots(&[Ty::I64; 2]);
         Ok(())
@@ -71,14 +71,14 @@ impl Values for Function<'_, '_> {
             std::mem::swap(&mut if_zero, &mut if_not);
         }
         let value = self.push_value(ty);
-        self.append(MicroOp::Select(ty), [if_not, if_zero, condition], Some(value), &[]);
+        self.append(MicroOp::Select(ty), [if_not, if_zero, condition], Some(value), []);
         Ok(())
     }
 
     fn extract_lane(&mut self, op: Op, lane: u8) -> Step {
         let (vector, _) = self.pop()?;
         let value = self.push_value(op.row().result.unwrap_or(Ty::I32));
-        self.append(MicroOp::ExtractLane(op, lane), one(vector), Some(value), &[]);
+        self.append(MicroOp::ExtractLane(op, lane), one(vector), Some(value), []);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl Values for Function<'_, '_> {
         let (scalar, _) = self.pop()?;
         let (vector, _) = self.pop()?;
         let value = self.push_value(Ty::V128);
-        self.append(MicroOp::ReplaceLane(op, lane), two(vector, scalar), Some(value), &[]);
+        self.append(MicroOp::ReplaceLane(op, lane), two(vector, scalar), Some(value), []);
         Ok(())
     }
 
@@ -102,20 +102,20 @@ impl Values for Function<'_, '_> {
         };
         if let Some(vector) = only {
             let bytes = halves(lanes.map(|lane| lane % 16));
-            self.append(MicroOp::ShuffleOne, one(vector), Some(value), &bytes);
+            self.append(MicroOp::ShuffleOne, one(vector), Some(value), bytes);
             return Ok(());
         }
         // A byte of 128 takes nothing.
         let from_first = lanes.map(|lane| if lane < 16 { lane } else { 128 });
         let from_second = lanes.map(|lane| if lane < 16 { 128 } else { lane - 16 });
         let ([a, b], [c, d]) = (halves(from_first), halves(from_second));
-        self.append(MicroOp::Shuffle, two(first, second), Some(value), &[a, b, c, d]);
+        self.append(MicroOp::Shuffle, two(first, second), Some(value), [a, b, c, d]);
         Ok(())
     }
 
     fn vector_constant(&mut self, bytes: [u8; 16]) -> Step {
         let value = self.push_value(Ty::V128);
-        self.append(MicroOp::V128Const, NO_SOURCES, Some(value), &halves(bytes));
+        self.append(MicroOp::V128Const, NO_SOURCES, Some(value), halves(bytes));
         Ok(())
     }
 
@@ -145,13 +145,13 @@ impl Variables for Function<'_, '_> {
 
     fn global_get(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
-        self.nullary(MicroOp::GlobalGet(ty, imported), ty, &[offset])
+        self.nullary(MicroOp::GlobalGet(ty, imported), ty, [offset])
     }
 
     fn global_set(&mut self, global: u32) -> Step {
         let (ty, imported, offset) = self.global(GlobalIdx::new(global))?;
         let (value, _) = self.pop()?;
-        self.append(MicroOp::GlobalSet(ty, imported), one(value), None, &[offset]);
+        self.append(MicroOp::GlobalSet(ty, imported), one(value), None, [offset]);
         Ok(())
     }
 
@@ -160,14 +160,14 @@ impl Variables for Function<'_, '_> {
             Some(defined) => (false, self.env.offsets.defined_func(defined)),
             None => (true, self.env.offsets.imported_func(func)),
         };
-        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, &[u64::from(offset)])
+        self.nullary(MicroOp::RefFunc(is_imported), Ty::I64, [u64::from(offset)])
     }
 
     fn table_get(&mut self, table: u32) -> Step {
         let op = MicroOp::TableGet(self.table_index_ty(table));
         let (index, _) = self.pop()?;
         let value = self.push_value(Ty::I64);
-        self.append(op, one(index), Some(value), &[self.env.offsets.table(table).into()]);
+        self.append(op, one(index), Some(value), [self.env.offsets.table(table).into()]);
         Ok(())
     }
 
@@ -175,13 +175,13 @@ impl Variables for Function<'_, '_> {
         let op = MicroOp::TableSet(self.table_index_ty(table));
         let (value, _) = self.pop()?;
         let (index, _) = self.pop()?;
-        self.append(op, two(index, value), None, &[self.env.offsets.table(table).into()]);
+        self.append(op, two(index, value), None, [self.env.offsets.table(table).into()]);
         Ok(())
     }
 
     fn table_size(&mut self, table: u32) -> Step {
         let ty = self.table_index_ty(table);
-        self.nullary(MicroOp::TableSize(ty), ty, &[self.env.offsets.table(table).into()])
+        self.nullary(MicroOp::TableSize(ty), ty, [self.env.offsets.table(table).into()])
     }
 
     fn table_index_ty(&self, table: u32) -> Ty {
@@ -196,12 +196,12 @@ impl Memories for Function<'_, '_> {
             Some(result) => {
                 let (address, _) = self.pop()?;
                 let value = self.push_value(result);
-                self.append(MicroOp::Load(op, access), one(address), Some(value), &extras);
+                self.append(MicroOp::Load(op, access), one(address), Some(value), extras);
             }
             None => {
                 let (value, _) = self.pop()?;
                 let (address, _) = self.pop()?;
-                self.append(MicroOp::Store(op, access), two(address, value), None, &extras);
+                self.append(MicroOp::Store(op, access), two(address, value), None, extras);
             }
         }
         Ok(())
@@ -231,10 +231,10 @@ impl Memories for Function<'_, '_> {
         let (vector, _) = self.pop()?;
         let (address, _) = self.pop()?;
         let scalar = self.buffers.region.define(load.row().result.unwrap_or(Ty::I32), Home::Slot(slot));
-        self.append(MicroOp::Load(load, access), one(address), Some(scalar), &extras);
+        self.append(MicroOp::Load(load, access), one(address), Some(scalar), extras);
         let value = self.push_value(Ty::V128);
         let sources = two(vector, Source::Value(scalar));
-        self.append(MicroOp::ReplaceLane(replace, lane), sources, Some(value), &[]);
+        self.append(MicroOp::ReplaceLane(replace, lane), sources, Some(value), []);
         Ok(())
     }
 
@@ -262,12 +262,12 @@ impl Memories for Function<'_, '_> {
         };
         let extras = [u64::from(self.env.offsets.memory(index)), memarg.offset];
         let value = op.row().result.map(|result| self.push_value(result));
-        self.append(MicroOp::Atomic(op, access), sources, value, &extras);
+        self.append(MicroOp::Atomic(op, access), sources, value, extras);
         Ok(())
     }
 
     fn fence(&mut self) -> Step {
-        self.append(MicroOp::Fence, NO_SOURCES, None, &[]);
+        self.append(MicroOp::Fence, NO_SOURCES, None, []);
         Ok(())
     }
 
@@ -275,7 +275,7 @@ impl Memories for Function<'_, '_> {
         let ty = self.memory_index_ty(memory);
         let log2 = self.env.info.memory(MemoryIdx::new(memory)).page_size_log2;
         let place = self.env.offsets.memory(memory);
-        self.nullary(MicroOp::MemorySize(ty), ty, &[place.into(), log2.into()])
+        self.nullary(MicroOp::MemorySize(ty), ty, [place.into(), log2.into()])
     }
 
     fn memory_index_ty(&self, memory: u32) -> Ty {
@@ -284,8 +284,8 @@ impl Memories for Function<'_, '_> {
 }
 
 impl Function<'_, '_> {
-    /// How an access finds its place, and what its cell holds of it.
-    fn place_of(&self, memarg: &MemArg) -> Result<(Access, smallvec::SmallVec<[u64; 2]>), Stop> {
+    /// How an access finds its place, and what its cell holds of it: as much as the shape says.
+    fn place_of(&self, memarg: &MemArg) -> Result<(Access, [u64; 2]), Stop> {
         let MemArgTarget::Memory(index) = memarg.target else {
             return Err(self.impossible("an access to something else than a memory"));
         };
@@ -299,19 +299,17 @@ impl Function<'_, '_> {
             (false, false, ..) => Access::Indexed,
             (false, true, ..) => return Err(self.impossible("a 64-bit memory without checks")),
         };
-        let both = [memory, memarg.offset];
         Ok((
             access,
             match access {
-                Access::Zero => smallvec::SmallVec::new(),
-                Access::Offset => both[1..].into(),
-                Access::Indexed | Access::Checked32 | Access::Checked64 => both.into(),
+                Access::Zero | Access::Offset => [memarg.offset, 0],
+                Access::Indexed | Access::Checked32 | Access::Checked64 => [memory, memarg.offset],
             },
         ))
     }
 
     /// A micro-operator without sources.
-    fn nullary(&mut self, op: MicroOp, ty: Ty, extras: &[u64]) -> Step {
+    fn nullary<const N: usize>(&mut self, op: MicroOp, ty: Ty, extras: [u64; N]) -> Step {
         let value = self.push_value(ty);
         self.append(op, NO_SOURCES, Some(value), extras);
         Ok(())
@@ -342,7 +340,7 @@ impl Function<'_, '_> {
         let slot = self.next_temp() + 1;
         self.reserve(slot + 1);
         let value = self.buffers.region.define(Ty::I32, Home::Slot(slot));
-        self.append(MicroOp::Value(Op::RefIsNull), one(reference), Some(value), &[]);
+        self.append(MicroOp::Value(Op::RefIsNull), one(reference), Some(value), []);
         Source::Value(value)
     }
 }
@@ -367,7 +365,7 @@ fn rank(source: &Source) -> u8 {
 fn canonical(op: Op, sources: &mut [Source; 3]) -> Op {
     let (first, second) = (rank(&sources[0]), rank(&sources[1]));
     match op {
-        // Vectors are put in order when their forms are known: `Region::order_sources`.
+        // Vectors are put in order when their forms are known: `Region::complete_keys`.
         _ if op.commutes() && op.row().result != Some(Ty::V128) => {
             if first > second {
                 sources.swap(0, 1);
@@ -388,6 +386,7 @@ fn canonical(op: Op, sources: &mut [Source; 3]) -> Op {
             }
             _ => op,
         },
+        _ if op.row().kind != Kind::Compare => op,
         _ => match mirrored(op) {
             Some((other, prefers_other)) if first > second || (first == second && prefers_other) => {
                 sources.swap(0, 1);

@@ -88,7 +88,7 @@ const FAR: u8 = u8::MAX;
 const _: () = assert!(MAX_FUSED < FAR as usize);
 
 impl Inst {
-    pub(crate) fn new(
+    fn new(
         op: MicroOp,
         sources: [Source; 3],
         result: Option<ValueId>,
@@ -187,7 +187,16 @@ impl Region {
         &mut self.values[id.0 as usize]
     }
 
-    pub(crate) fn push(&mut self, inst: Inst) {
+    /// Appends a micro-operator whose extras begin at `extras`.
+    pub(crate) fn push(
+        &mut self,
+        op: MicroOp,
+        sources: [Source; 3],
+        result: Option<ValueId>,
+        extras: u32,
+        offset: u32,
+    ) {
+        let inst = Inst::new(op, sources, result, extras, offset);
         let at = self.next_inst();
         if inst.has_values {
             for source in inst.sources {
