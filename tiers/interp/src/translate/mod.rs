@@ -145,7 +145,8 @@ impl From<TranslateError> for Stop {
 
 impl From<wasmparser::BinaryReaderError> for Stop {
     fn from(error: wasmparser::BinaryReaderError) -> Stop {
-        TranslateError::Invalid { offset: error.offset() as usize, message: error.message().to_string() }.into()
+        TranslateError::Invalid { offset: error.offset() as usize, message: error.message().to_string() }
+            .into()
     }
 }
 

@@ -88,13 +88,7 @@ const FAR: u8 = u8::MAX;
 const _: () = assert!(MAX_FUSED < FAR as usize);
 
 impl Inst {
-    fn new(
-        op: MicroOp,
-        sources: [Source; 3],
-        result: Option<ValueId>,
-        extras: u32,
-        offset: u32,
-    ) -> Inst {
+    fn new(op: MicroOp, sources: [Source; 3], result: Option<ValueId>, extras: u32, offset: u32) -> Inst {
         let shape = op.shape();
         let mut key = PackedKey::new(op.number());
         let mut has_values = false;
