@@ -70,8 +70,9 @@ impl Tree {
                 self.slots[at].block = self.add(child);
             }
         }
-        // No block below is the first of all.
-        (first as u32) << BLOCK_BITS | bits
+        let block = (first as u32) << PackedKey::BLOCK_BITS | bits;
+        assert!(block != 0, "the first root has more than one child");
+        block
     }
 
     /// The tree as the crate reads it: slot by slot.
@@ -80,6 +81,3 @@ impl Tree {
         words.flat_map(u32::to_le_bytes).collect()
     }
 }
-
-/// Bits of a block's number for the binary logarithm of its length; its first slot is above.
-const BLOCK_BITS: u32 = 5;

@@ -669,6 +669,10 @@ impl PackedKey {
         PackedKey(self.0 | (register as u32 + 1) << Self::TO_REG)
     }
 
+    /// Bits of a block's number in the handler tree that hold the binary logarithm of its length; its first slot is above. 0 is no
+    /// block.
+    pub const BLOCK_BITS: u32 = 5;
+
     /// Where to look for the key first in a block of the handler tree with 2^`bits` slots, `bits` being below 32.
     pub const fn hash(self, bits: u32) -> usize {
         let mixed = self.0.wrapping_mul(0x9e37_79b1);

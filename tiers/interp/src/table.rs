@@ -10,11 +10,11 @@ use std::sync::OnceLock;
 
 include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
-/// The tree's slots: see `build/tree.rs`. Each has a key or 0, the place of its handler plus one or 0, and the block of its children: its
-/// first slot and, in the low [`BLOCK_BITS`], the binary logarithm of its length. 0 is no block.
+/// The tree's slots: see `build/tree.rs`. Each has a key or 0, the place of its handler plus one or 0, and the block of its children
+/// ([`PackedKey::BLOCK_BITS`]).
 static TREE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tree.bin"));
 
-const BLOCK_BITS: u32 = 5;
+const BLOCK_BITS: u32 = PackedKey::BLOCK_BITS;
 const SLOT_BYTES: usize = 12;
 
 /// A node of the handler tree.
