@@ -362,6 +362,7 @@ fn do_translate(call: &Call) -> Result<(), Stop> {
     let bytecode = module.bytecode(instance.variant(), func)?;
     // SAFETY: the record is that of the function in a live instance (`Builtin::Translate`).
     unsafe { tiering::link(module, record, instance.variant(), func, bytecode) };
+    tiering::called_first(module, instance.variant(), func);
     Ok(())
 }
 

@@ -331,7 +331,7 @@ impl Module {
         WeakModule(Arc::downgrade(&self.inner))
     }
 
-    fn env(&self) -> ModuleEnv<'_> {
+    pub(crate) fn env(&self) -> ModuleEnv<'_> {
         ModuleEnv { info: &self.inner.info, bytes: &self.inner.bytes, offsets: &self.inner.offsets }
     }
 
@@ -345,14 +345,32 @@ impl Module {
         if let Some(bytecode) = code.get(variant, func) {
             return Ok(bytecode);
         }
+        if !code.claim(variant, func)
+            && let Some(bytecode) = code.wait(variant, func)
+        {
+            return Ok(bytecode);
+        }
+        self.translate(variant, func)
+    }
+
+    /// Translates a function that was claimed.
+    pub(crate) fn translate(&self, variant: Variant, func: DefinedFuncIdx) -> Result<&Bytecode> {
+        let code = &self.inner.code;
         let tiered = self.inner.engine.tiering().is_some();
         let options = self.inner.engine.config().translate_options(variant, tiered);
-        let bytecode = self.inner.engine.with_scratch(|scratch| {
+        let result = self.inner.engine.with_scratch(|scratch| {
             self.inner.info.validate_body(&self.inner.bytes, func, &mut scratch.validator)?;
             crescendo_interp::translate(&self.env(), func, &options, &mut scratch.arena)
                 .map_err(|error| self.translate_error(func, error))
-        })?;
-        code.insert(variant, func, bytecode).ok_or_else(|| crate::error::bug!("no cell for function {func}"))
+        });
+        match result {
+            Ok(bytecode) => code.insert(variant, func, bytecode),
+            Err(error) => {
+                code.give_back(variant, func);
+                return Err(error);
+            }
+        }
+        .ok_or_else(|| crate::error::bug!("no cell for function {func}"))
     }
 
     #[cold]

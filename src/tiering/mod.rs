@@ -26,4 +26,6 @@ use native as tier;
 #[cfg(not(feature = "cranelift"))]
 use without as tier;
 
-pub(crate) use tier::{Activity, EngineTiering, ModuleTiering, add_instance, function_hot, link, loop_hot};
+pub(crate) use tier::{
+    Activity, EngineTiering, ModuleTiering, add_instance, called_first, function_hot, link, loop_hot,
+};

@@ -1,7 +1,7 @@
 //! When and how guests are compiled: every threshold of the engine's tiering, with its default and its unit.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Calls of a function, in all instances together, after which it is compiled.
 ///
@@ -35,7 +35,8 @@ pub enum TieringMode {
     InterpreterOnly,
     /// All functions are compiled when a module is instantiated first. What cannot be compiled is interpreted.
     Eager,
-    /// Functions start in the interpreter; hot ones are compiled by other threads, and the guest never waits for them.
+    /// Functions start in the interpreter; hot ones are compiled by other threads, and the guest never waits for them. While there is
+    /// nothing to compile, these translate what a starting guest may call next, if there is a processor for it.
     #[default]
     Dynamic,
     /// As `Dynamic`, but the guest waits for the compiler at the moment when a counter has run out: the same run always does the
@@ -221,9 +222,15 @@ impl Tiering {
 
     /// Threads that compile when nothing else runs.
     pub(crate) fn processors(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        self.workers.map_or_else(all, |workers| workers as usize)
+        self.workers.map_or_else(available_processors, |workers| workers as usize)
     }
+}
+
+/// How many processors the process may use, as the system said when it was asked first: asking takes it 0.1 ms.
+#[cfg(feature = "cranelift")]
+pub(crate) fn available_processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// What a counter is set to that should not run out: handlers count down to 0 as signed numbers.

@@ -46,6 +46,8 @@ impl ModuleTiering {
     pub(crate) fn release(&mut self, _engine: &EngineTiering) {}
 }
 
+pub(crate) fn called_first(_module: &Module, _variant: Variant, _func: DefinedFuncIdx) {}
+
 pub(crate) fn function_hot(_module: &Module, _variant: Variant, _func: DefinedFuncIdx) {}
 
 pub(crate) fn loop_hot(

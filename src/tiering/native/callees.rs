@@ -42,9 +42,14 @@ impl Inlining for Callees<'_> {
         if bytes > most || self.settings.refusal(index, bytes).is_some() {
             return 0;
         }
-        // What has bytecode has been called, and is valid.
+        // What has bytecode is valid, and has been called unless its counter is as it was.
         if let Some(bytecode) = self.module.code().get(self.variant, callee) {
-            return if self.is_hot(callee, bytecode.calls_left()) { most } else { most / SELDOM_CALLED };
+            let calls_left = bytecode.calls_left();
+            return match self.is_hot(callee, calls_left) {
+                true => most,
+                false if calls_left == self.settings.calls => 0,
+                false => most / SELDOM_CALLED,
+            };
         }
         let beforehand = self.settings.mode == TieringMode::Eager;
         let valid = beforehand

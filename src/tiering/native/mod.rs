@@ -10,6 +10,7 @@
 //! is installed only when thunks exist for every signature that it calls; the guest never waits for a compilation in
 //! [`super::TieringMode::Dynamic`].
 
+mod ahead;
 mod callees;
 mod compile;
 mod emit;
@@ -23,6 +24,7 @@ mod signatures;
 mod state;
 mod survey;
 
+pub(crate) use ahead::called_first;
 pub use emit::CompiledForm;
 pub(crate) use engine::EngineTiering;
 pub(crate) use install::{add_instance, link};

@@ -1,5 +1,6 @@
 //! What a module's functions have become: [`ModuleTiering`].
 
+use super::ahead::Ahead;
 use super::engine::EngineTiering;
 use crescendo_abi::VmContext;
 use crescendo_code::NativeCode;
@@ -13,6 +14,7 @@ use std::time::Duration;
 /// The native code of a module, and the instances whose records lead to it.
 pub(crate) struct ModuleTiering {
     state: Mutex<State>,
+    pub(super) ahead: Ahead,
 }
 
 /// What the module's lock protects.
@@ -66,7 +68,7 @@ pub(super) struct LoopEntry {
 
 impl ModuleTiering {
     pub(crate) fn new() -> ModuleTiering {
-        ModuleTiering { state: Mutex::default() }
+        ModuleTiering { state: Mutex::default(), ahead: Ahead::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

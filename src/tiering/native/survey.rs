@@ -28,13 +28,19 @@ impl Module {
         for variant in [Variant::Guarded, Variant::Checked] {
             for func in self.info().defined_funcs() {
                 let known = state.functions(variant).get(&func);
-                if known.is_some() || self.code().get(variant, func).is_some() {
+                if known.is_some() || self.was_called(variant, func) {
                     functions.push(self.report_of(variant, func, known));
                 }
             }
         }
         functions.sort_by_key(|function| function.func_index);
         TieringReport { functions }
+    }
+
+    /// Whether a function was called, which one may not have been that was translated ahead.
+    fn was_called(&self, variant: Variant, func: DefinedFuncIdx) -> bool {
+        let counts = self.engine().tiering().is_some_and(|tiering| tiering.settings().counts());
+        self.code().get(variant, func).is_some() && (!counts || self.heat(variant, func) > 0)
     }
 
     fn report_of(&self, variant: Variant, func: DefinedFuncIdx, known: Option<&Function>) -> FunctionReport {

@@ -35,6 +35,7 @@ pub use table::{HANDLER_BYTES, HANDLER_COUNT, handler_text, handlers};
 #[cfg(feature = "count-regions")]
 pub use translate::region_counts;
 pub use translate::{
-    Arena, Census, Counting, ModuleEnv, Runs, Sequence, TranslateError, TranslateOptions, translate,
+    Arena, Census, Counting, ModuleEnv, Runs, Sequence, TranslateError, TranslateOptions, direct_callees,
+    translate,
 };
 pub use walk::{RawFrame, walk, walk_run};

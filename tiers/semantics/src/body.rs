@@ -39,8 +39,10 @@ pub enum Brief {
     Loop,
     /// `end`, and `delegate`, which closes a block too.
     End,
-    /// Any call that is not a tail call.
-    Call,
+    /// `call`
+    Call(u32),
+    /// Any other call that is not a tail call.
+    OtherCall,
     /// Something else.
     Other,
 }
@@ -255,10 +257,7 @@ impl<'a> Operators<'a> {
                 self.u32()?;
                 Brief::Other
             }
-            0x10 => {
-                self.u32()?;
-                Brief::Call
-            }
+            0x10 => Brief::Call(self.u32()?),
             0x02 | 0x04 => {
                 self.block_type()?;
                 Brief::Block
@@ -283,7 +282,8 @@ impl<'a> Operators<'a> {
             | Operator::Try { .. }
             | Operator::TryTable { .. } => Brief::Block,
             Operator::End | Operator::Delegate { .. } => Brief::End,
-            Operator::Call { .. } | Operator::CallIndirect { .. } | Operator::CallRef { .. } => Brief::Call,
+            Operator::Call { function_index } => Brief::Call(function_index),
+            Operator::CallIndirect { .. } | Operator::CallRef { .. } => Brief::OtherCall,
             _ => Brief::Other,
         })
     }

@@ -60,7 +60,7 @@ impl Function<'_, '_> {
                         weight = weight_at(depth);
                     }
                 }
-                Brief::Call => calls = calls.saturating_add(weight),
+                Brief::Call(_) | Brief::OtherCall => calls = calls.saturating_add(weight),
                 Brief::Other => {}
             }
         }

@@ -7,6 +7,7 @@
 //!
 //! The function must be valid: what validation rules out is an error here that names an impossible state.
 
+mod callees;
 mod calls;
 mod cells;
 mod census;
@@ -21,6 +22,7 @@ mod region;
 #[cfg(feature = "count-regions")]
 mod regions;
 
+pub use callees::direct_callees;
 pub use census::{Census, Runs, Sequence};
 #[cfg(feature = "count-regions")]
 pub use regions::region_counts;
