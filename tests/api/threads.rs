@@ -100,6 +100,47 @@ fn threads_that_share_a_module_translate_it_once_or_together() {
 }
 
 #[test]
+fn threads_that_start_a_large_module_at_once_get_the_same_results() {
+    // A tree of calls, in a module that is large enough for functions to be translated ahead.
+    const FUNCTIONS: i64 = 255;
+    let padding = "(drop (i64.const 123456789))".repeat(50);
+    let functions: String = (0..FUNCTIONS)
+        .map(|n| {
+            let call = |callee: i64| match callee < FUNCTIONS {
+                true => format!("(call $f{callee} (local.get 0))"),
+                false => "(local.get 0)".to_string(),
+            };
+            let (left, right) = (call(2 * n + 1), call(2 * n + 2));
+            format!(
+                "(func $f{n} (export \"f{n}\") (param i64) (result i64) {padding}
+                    (i64.add (i64.const {n}) (i64.add {left} {right})))"
+            )
+        })
+        .collect();
+    fn sum(n: i64, x: i64) -> i64 {
+        if n < FUNCTIONS { n + sum(2 * n + 1, x) + sum(2 * n + 2, x) } else { x }
+    }
+    for (mode, engine) in engines() {
+        for round in 0..5 {
+            let module = module(&engine, &format!("(module (memory 1) {functions})"));
+            let barrier = Barrier::new(3);
+            thread::scope(|scope| {
+                for start in 0..3 {
+                    let (engine, module, barrier) = (&engine, &module, &barrier);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let mut store = Store::new(engine, ());
+                        let instance = Instance::new(&mut store, module, &[]).unwrap();
+                        let func = instance.get_typed_func::<i64, i64>(&store, &format!("f{start}")).unwrap();
+                        assert_eq!(func.call(&mut store, round).unwrap(), sum(start, round), "{mode}");
+                    });
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn modules_outlive_their_handles_and_stores_their_engines() {
     for (mode, engine) in engines() {
         let mut store = Store::new(&engine, ());
