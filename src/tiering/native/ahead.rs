@@ -1,7 +1,7 @@
 //! Translating functions before they are called first.
 //!
 //! A program that starts calls one function after the other for the first time. So a thread that compiles, and has nothing to compile,
-//! translates what these functions call, in the hope that it will be called: every second one is. Lua with a short script takes 0.90 of
+//! translates what these functions call, in the hope that it will be called: every second one is. Lua with a short script takes 0.92 of
 //! the time so. A module's start is over soon, and what is translated for nothing costs processor time: there is a budget, and an end.
 
 use crate::module::{Module, WeakModule};
