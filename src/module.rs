@@ -363,14 +363,8 @@ impl Module {
             crescendo_interp::translate(&self.env(), func, &options, &mut scratch.arena)
                 .map_err(|error| self.translate_error(func, error))
         });
-        match result {
-            Ok(bytecode) => code.insert(variant, func, bytecode),
-            Err(error) => {
-                code.give_back(variant, func);
-                return Err(error);
-            }
-        }
-        .ok_or_else(|| crate::error::bug!("no cell for function {func}"))
+        let bytecode = result.inspect_err(|_| code.give_back(variant, func))?;
+        code.insert(variant, func, bytecode).ok_or_else(|| crate::error::bug!("no cell for function {func}"))
     }
 
     #[cold]

@@ -81,7 +81,7 @@ pub(crate) fn called_first(module: &Module, variant: Variant, func: DefinedFuncI
 fn queue(module: &Module) {
     let Some(tiering) = module.engine().tiering() else { return };
     let weak = module.downgrade();
-    let _ = tiering.queue.push(0, Box::new(move |_| work(&weak)));
+    let _ = tiering.queue.push_idle(Box::new(move |_| work(&weak)));
 }
 
 /// Translates callees until nobody has called a function first for a while, or there is something else to do.

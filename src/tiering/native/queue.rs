@@ -5,7 +5,7 @@
 
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +67,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: BinaryHeap<Job>,
+    /// What is done when there are no jobs.
+    idle: VecDeque<Work>,
     number: u64,
     workers: usize,
     waiting: usize,
@@ -83,6 +85,18 @@ impl Queue {
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
     pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
+        self.add(work, |state, work| {
+            state.number += 1;
+            state.jobs.push(Job { heat, number: state.number, work });
+        })
+    }
+
+    /// Adds work that is done when nothing else waits, and that nothing counts as waiting. Gives it back as [`Queue::push`] does.
+    pub(super) fn push_idle(&self, work: Work) -> Result<(), Work> {
+        self.add(work, |state, work| state.idle.push_back(work))
+    }
+
+    fn add(&self, work: Work, place: impl FnOnce(&mut State, Work)) -> Result<(), Work> {
         let mut state = self.shared.state();
         let needs_worker =
             state.waiting == 0 && (state.workers == 0 || state.workers < *self.shared.most_workers);
@@ -96,15 +110,13 @@ impl Queue {
                 Err(_) => {}
             }
         }
-        state.number += 1;
-        let number = state.number;
-        state.jobs.push(Job { heat, number, work });
+        place(&mut state, work);
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
     }
 
-    /// Whether no work waits.
+    /// Whether no work waits, but for what is done when none does.
     pub(super) fn is_empty(&self) -> bool {
         self.shared.state().jobs.is_empty()
     }
@@ -126,7 +138,7 @@ impl Queue {
         let jobs = {
             let mut state = self.shared.state();
             state.closed = true;
-            std::mem::take(&mut state.jobs)
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.idle))
         };
         self.shared.changed.notify_all();
         drop(jobs);
@@ -154,8 +166,9 @@ impl Shared {
     fn next(&self) -> Option<Work> {
         let mut state = self.state();
         loop {
-            if let Some(job) = state.jobs.pop() {
-                return Some(job.work);
+            let job = state.jobs.pop().map(|job| job.work);
+            if let Some(work) = job.or_else(|| state.idle.pop_front()) {
+                return Some(work);
             }
             let mut timed_out = state.closed;
             if !timed_out {
@@ -164,7 +177,7 @@ impl Shared {
                     self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
                 state = again;
                 state.waiting -= 1;
-                timed_out = timeout.timed_out() && state.jobs.is_empty();
+                timed_out = timeout.timed_out() && state.jobs.is_empty() && state.idle.is_empty();
             }
             if timed_out {
                 state.workers -= 1;
@@ -184,19 +197,25 @@ mod tests {
         let queue = Queue::new(Priority::Low, || 1);
         let (send, receive) = mpsc::channel();
         let (release, gate) = mpsc::channel::<()>();
+        let (begin, begun) = mpsc::channel();
         let first = send.clone();
         let work: Work = Box::new(move |_| {
+            let _ = begin.send(());
             let _ = gate.recv();
             let _ = first.send(0);
         });
         assert!(queue.push(100, work).is_ok());
-        for (heat, name) in [(1, 1), (5, 2), (5, 3), (9, 4)] {
+        begun.recv().unwrap();
+        let last = send.clone();
+        assert!(queue.push_idle(Box::new(move |_| last.send(9).unwrap_or(()))).is_ok());
+        assert!(queue.is_empty(), "idle work does not wait");
+        for (heat, name) in [(0, 0), (1, 1), (5, 2), (5, 3), (9, 4)] {
             let send = send.clone();
             assert!(queue.push(heat, Box::new(move |_| send.send(name).unwrap_or(()))).is_ok());
         }
         drop(send);
         release.send(()).unwrap();
-        assert_eq!(receive.iter().collect::<Vec<_>>(), [0, 4, 2, 3, 1]);
+        assert_eq!(receive.iter().collect::<Vec<_>>(), [0, 4, 2, 3, 1, 0, 9]);
     }
 
     #[test]
