@@ -1,10 +1,12 @@
-//! What is run: the kernels of `benches/kernels` and the programs of `tests/programs`, each as a [`Case`].
+//! What is run: the kernels of `benches/kernels` and the programs of `tests/programs`, or what the corpus holds out, each as a
+//! [`Case`].
 //!
 //! Read at run time from the source tree, so that a kernel can be changed without a build.
 
 use crate::Result;
 use crate::wasi::World;
-use std::path::{Path, PathBuf};
+use crescendo_processes::checksum;
+use crescendo_processes::corpus::{self, Corpus, Group, Role};
 
 /// A module and what to do with it.
 pub struct Case {
@@ -26,11 +28,11 @@ pub enum Start {
     /// The export `_start` is called, with WASI.
     Program {
         /// The arguments after the program's name.
-        args: &'static [&'static str],
+        args: Vec<String>,
         /// What the program can read.
         stdin: Vec<u8>,
-        /// What the program must write.
-        stdout: Vec<u8>,
+        /// SHA-256 of what the program must write, where that is known.
+        stdout: Option<String>,
     },
 }
 
@@ -39,7 +41,18 @@ impl Case {
     pub fn world(&self) -> World {
         match &self.start {
             Start::Kernel { .. } => World::new(&[], &[]),
-            Start::Program { args, stdin, .. } => World::new(&[&[self.name.as_str()], *args].concat(), stdin),
+            Start::Program { args, stdin, .. } => {
+                let args = args.iter().map(String::as_str);
+                World::new(&[self.name.as_str()].into_iter().chain(args).collect::<Vec<_>>(), stdin)
+            }
+        }
+    }
+
+    /// Whether this is what the program must write to stdout.
+    pub fn expects(&self, output: &[u8]) -> bool {
+        match &self.start {
+            Start::Program { stdout: Some(stdout), .. } => *stdout == checksum::of_bytes(output),
+            _ => true,
         }
     }
 
@@ -90,6 +103,28 @@ const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
     ("bzip2", &["selftest", "10000000"], None, "expected/bzip2.txt"),
 ];
 
+/// The kernels that the corpus holds out, as [`KERNELS`].
+const HELD_OUT: [(&str, i64); 18] = [
+    ("levenshtein", 200),
+    ("regex", 2_000),
+    ("trees", 3_000),
+    ("queens", 13),
+    ("json", 500),
+    ("blur", 80),
+    ("words", 400_000),
+    ("spectral", 500),
+    ("paths", 120),
+    ("huffman", 80),
+    ("states", 4_000_000),
+    ("utf8", 800),
+    ("machine", 15_000),
+    ("rays", 240),
+    ("fannkuch", 500_000),
+    ("life", 500),
+    ("bignum", 140_000),
+    ("fourier", 3_000),
+];
+
 /// The kernels whose names contain one of the filters; all of them without a filter.
 pub fn kernels(filters: &[String]) -> Result<Vec<Case>> {
     let wanted = KERNELS.iter().filter(|(name, _)| matches(name, filters));
@@ -110,8 +145,39 @@ pub fn throws(filters: &[String]) -> Result<Vec<Case>> {
 }
 
 fn kernel(name: &str, file: &str, argument: i64) -> Result<Case> {
-    let wasm = wat::parse_file(root().join(format!("benches/kernels/{file}.wat")))?;
+    let wasm = corpus::binary(&format!("benches/kernels/{file}.wat"))?;
     Ok(Case { name: name.to_string(), wasm, start: Start::Kernel { argument } })
+}
+
+/// As [`kernels`], those that the corpus holds out.
+pub fn held_out_kernels(filters: &[String]) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for case in held_out(Group::Kernel, filters)? {
+        let argument = HELD_OUT.iter().find(|(name, _)| *name == case.name);
+        let &(_, argument) = argument.ok_or_else(|| format!("{} has no argument", case.name))?;
+        let wasm = corpus::binary(&case.module)?;
+        cases.push(Case { name: case.name, wasm, start: Start::Kernel { argument } });
+    }
+    Ok(cases)
+}
+
+/// As [`programs`], those that the corpus holds out and that need no folders.
+pub fn held_out_programs(filters: &[String]) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for case in held_out(Group::Program, filters)?.into_iter().filter(|case| case.folders.is_empty()) {
+        let stdin = case.stdin.as_deref().map_or(Ok(Vec::new()), read)?;
+        let start = Start::Program { args: case.args, stdin, stdout: case.stdout };
+        cases.push(Case { name: case.name, wasm: corpus::binary(&case.module)?, start });
+    }
+    Ok(cases)
+}
+
+fn held_out(group: Group, filters: &[String]) -> Result<Vec<corpus::Case>> {
+    let cases = Corpus::load()?.cases.into_iter();
+    let wanted = |case: &corpus::Case| {
+        case.role == Role::HeldOut && case.group == group && matches(&case.name, filters)
+    };
+    Ok(cases.filter(wanted).collect())
 }
 
 /// The programs whose names contain one of the filters; all of them without a filter.
@@ -119,9 +185,12 @@ pub fn programs(filters: &[String]) -> Result<Vec<Case>> {
     let wanted = PROGRAMS.iter().filter(|(name, ..)| matches(name, filters));
     wanted
         .map(|&(name, args, stdin, stdout)| {
+            let read = |file: &str| read(&format!("tests/programs/{file}"));
             let stdin = stdin.map_or(Ok(Vec::new()), read)?;
-            let start = Start::Program { args, stdin, stdout: read(stdout)? };
-            Ok(Case { name: name.to_string(), wasm: read(&format!("{name}.wasm"))?, start })
+            let stdout = Some(checksum::of_bytes(&read(stdout)?));
+            let args = args.iter().map(ToString::to_string).collect();
+            let wasm = read(&format!("{name}.wasm"))?;
+            Ok(Case { name: name.to_string(), wasm, start: Start::Program { args, stdin, stdout } })
         })
         .collect()
 }
@@ -130,12 +199,7 @@ fn matches(name: &str, filters: &[String]) -> bool {
     filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()))
 }
 
-fn read(path: &str) -> Result<Vec<u8>> {
-    let path = root().join("tests/programs").join(path);
-    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()).into())
-}
-
-/// The root of the source tree.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+/// A file by its path from the root of the source tree.
+fn read(from_root: &str) -> Result<Vec<u8>> {
+    std::fs::read(corpus::path(from_root)).map_err(|error| format!("{from_root}: {error}").into())
 }

@@ -73,7 +73,7 @@ fn measure_envelope(envelope: &Envelope, reach: &Reach, agree: &mut bool) -> Res
         }
         eprintln!("{} {}", envelope.name, point.argument);
         let start = match envelope.stdin(point.argument)? {
-            Some(stdin) => Start::Program { args: &[], stdin, stdout: Vec::new() },
+            Some(stdin) => Start::Program { args: Vec::new(), stdin, stdout: None },
             None => Start::Kernel { argument: point.argument },
         };
         let case = Case { name: envelope.name.clone(), wasm: wasm.clone(), start };

@@ -1,11 +1,13 @@
 //! Runs the same modules in this engine and in Wasmi, or with `--native` in Wasmtime, side by side in one process, and compares speed, output and memory.
 //!
-//! `peers [--repetitions N] [--no-loading] [--native] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr. Filters are parts
-//! of names of cases. With `--envelope` the amount of work grows instead, and plots go to a folder. Ends with 1 when the engines differ in a
+//! `peers [--repetitions N] [--no-loading] [--native] [--held-out] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr.
+//! Filters are parts of names of cases; `--held-out` takes those that the corpus holds out. With `--calls` crossings are
+//! timed. With `--envelope` the amount of work grows instead, and plots go to a folder. Ends with 1 when the engines differ in a
 //! result, in what a program prints, or in a byte of the final memory.
 //!
 //! | module | what |
 //! |---|---|
+//! | [`calls`] | what crossing the border between host and guest costs |
 //! | [`cases`] | the kernels and programs |
 //! | [`engines`] | the engines behind one trait |
 //! | [`wasi`] | what programs see of the world |
@@ -14,6 +16,7 @@
 //! | [`envelope`] | time to finish over amount of work |
 //! | [`report`] | the tables |
 
+mod calls;
 mod cases;
 mod engines;
 mod envelope;
@@ -35,7 +38,8 @@ use std::process::ExitCode;
 /// Errors end the program with their message.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [FILTER…]
+const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [--held-out] [FILTER…]
+peers --calls [--repetitions N]
 peers --envelope [--repetitions N] [--longest SECONDS] [--time-limit SECONDS] [--out FOLDER] [FILTER…]";
 
 /// Runs before compiled code is measured: by then all that is hot is compiled.
@@ -49,6 +53,10 @@ struct Options {
     loading: bool,
     /// Compiled code is compared, instead of interpreters.
     native: bool,
+    /// The cases are those that the corpus holds out.
+    held_out: bool,
+    /// Calls between host and guest are measured, instead of cases.
+    calls: bool,
     /// The amount of work grows.
     envelope: bool,
     /// Seconds: the largest amount of work, the longest run.
@@ -77,6 +85,8 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
         repetitions: None,
         loading: true,
         native: false,
+        held_out: false,
+        calls: false,
         envelope: false,
         longest: 100.0,
         limit: 300.0,
@@ -91,6 +101,8 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
                 options.repetitions = Some(number.ok_or(USAGE)?);
             }
             "--native" => (options.native, options.loading) = (true, false),
+            "--held-out" => options.held_out = true,
+            "--calls" => options.calls = true,
             "--no-loading" => options.loading = false,
             "--envelope" => options.envelope = true,
             "--longest" => options.longest = value()?.parse()?,
@@ -114,10 +126,18 @@ fn run(options: &Options) -> Result<bool> {
         return envelope::run(&reach, &options.filters, &options.out);
     }
     let repetitions = options.repetitions.unwrap_or(REPETITIONS);
-    let kernels = cases::kernels(&options.filters)?;
-    let vectors = cases::vectors(&options.filters)?;
-    let throws = cases::throws(&options.filters)?;
-    let programs = cases::programs(&options.filters)?;
+    if options.calls {
+        report::environment(&format!("{repetitions}; numbers are medians (minimum..maximum)"));
+        calls::measure(repetitions)?;
+        return Ok(true);
+    }
+    let filters = &options.filters;
+    let [kernels, vectors, throws, programs] = if options.held_out {
+        [cases::held_out_kernels(filters)?, Vec::new(), Vec::new(), cases::held_out_programs(filters)?]
+    } else {
+        let throws = cases::throws(filters)?;
+        [cases::kernels(filters)?, cases::vectors(filters)?, throws, cases::programs(filters)?]
+    };
     if [&kernels, &vectors, &throws, &programs].into_iter().all(Vec::is_empty) {
         return Err("no case has such a name".into());
     }

@@ -4,7 +4,7 @@
 //! hits all. Ratios are of neighbours in time, and the median of them counts. Every number comes with its range.
 
 use crate::Result;
-use crate::cases::{Case, Start};
+use crate::cases::Case;
 use crate::engines::{Contender, End, Outcome, Run};
 use crescendo_processes::sample::{self, Sample};
 use std::time::Duration;
@@ -66,9 +66,7 @@ pub fn compare(
     for engine in &turns[1..] {
         difference = difference.or(expected.difference(&engine.run(case)?.end));
     }
-    if let Start::Program { stdout, .. } = &case.start
-        && expected.stdout != *stdout
-    {
+    if !case.expects(&expected.stdout) {
         difference = Some("expected stdout");
     }
     for _ in 1..warm_up {

@@ -96,7 +96,7 @@ impl End {
 
 /// What a call answers, the processor time that it took, which is the same whatever else the machine does at the time, and when it
 /// was over.
-fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration, Instant) {
+pub fn timed<R>(call: impl FnOnce() -> R) -> (R, Duration, Instant) {
     let start = thread_time();
     let result = call();
     (result, thread_time().saturating_sub(start), Instant::now())
