@@ -409,6 +409,25 @@ fn a_function_that_may_not_be_compiled_stays_interpreted() {
 }
 
 #[test]
+fn a_body_with_many_locals_counts_as_larger() {
+    let state = |locals: usize, most: u32| {
+        let engine = engine(Tiering::new(TieringMode::Eager).max_function_bytes(most));
+        let text = format!("(module (func (export \"run\") (local {})))", "i32 ".repeat(locals));
+        let module = module(&engine, &text);
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        instance.get_typed_func::<(), ()>(&store, "run").unwrap().call(&mut store, ()).unwrap();
+        let [function] = &module.tiering_report().functions[..] else { panic!("one function") };
+        function.state.clone()
+    };
+    // A body of 5 bytes.
+    assert_eq!(state(256, 5), "compiled");
+    assert_eq!(state(257, 4), "refused: its body is too large");
+    assert_eq!(state(308, 5), "refused: its body is too large for so many locals");
+    assert_eq!(state(308, 6), "compiled");
+}
+
+#[test]
 fn optimised_code_takes_the_place_of_baseline_code() {
     let text =
         r#"(module (func (export "run") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 3))))"#;

@@ -1,5 +1,6 @@
 //! Which calls are inlined: [`Callees`].
 
+use super::compile::refusal;
 use super::state::Stage;
 use crate::module::Module;
 use crate::tiering::settings::{Tiering, TieringMode};
@@ -38,8 +39,8 @@ impl<'a> Callees<'a> {
 impl Inlining for Callees<'_> {
     fn most_bytes(&self, callee: DefinedFuncIdx) -> usize {
         let (info, most) = (self.module.info(), self.settings.max_inlined_bytes as usize);
-        let (index, bytes) = (info.func_idx(callee).as_u32(), info.body_range(callee).len());
-        if bytes > most || self.settings.refusal(index, bytes).is_some() {
+        let bytes = info.body_range(callee).len();
+        if bytes > most || refusal(self.module, self.settings, callee).is_some() {
             return 0;
         }
         // What has bytecode is valid, and has been called unless its counter is as it was.

@@ -5,7 +5,7 @@ use super::engine::EngineTiering;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
-use crate::tiering::settings::Baseline;
+use crate::tiering::settings::{Baseline, Tiering};
 use crescendo_code::{
     NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding, NativeLocation,
     NativeTrap, NativeTry, thread_nanoseconds,
@@ -59,6 +59,13 @@ pub(super) fn first_level(tiering: &EngineTiering, target: Target, busy: bool) -
     };
     // A frame that native code has taken over never moves on to other code.
     if baseline && target.at_loop.is_none() { OptLevel::None } else { OptLevel::Speed }
+}
+
+/// Why a function must not be compiled, if it must not.
+pub(super) fn refusal(module: &Module, settings: &Tiering, func: DefinedFuncIdx) -> Option<&'static str> {
+    let info = module.info();
+    let locals = info.declared_locals(module.bytes(), func) as usize;
+    settings.refusal(info.func_idx(func).as_u32(), info.body_range(func).len(), locals)
 }
 
 /// Compiles a function and puts it where it can run, thunks for what it calls included; with the processor time that it took.

@@ -1,6 +1,6 @@
 //! Making code visible to guests: entry records of instances, counters of loops.
 
-use super::compile::{Failure, Target, compile, first_level};
+use super::compile::{Failure, Target, compile, first_level, refusal};
 use super::queue::COMPILER_STACK;
 use super::state::{Function, Stage, State};
 use crate::module::Module;
@@ -280,8 +280,7 @@ fn compile_all(module: &Module, variant: Variant) {
 fn compile_beforehand(module: &Module, target: Target, scratch: &mut Scratch) {
     let Some(tiering) = module.engine().tiering() else { return };
     let info = module.info();
-    let (index, bytes) = (info.func_idx(target.func).as_u32(), info.body_range(target.func).len());
-    if let Some(reason) = tiering.settings().refusal(index, bytes) {
+    if let Some(reason) = refusal(module, tiering.settings(), target.func) {
         return refuse(module, target, reason);
     }
     // What is not valid is for its first caller to see.

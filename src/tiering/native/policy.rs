@@ -1,6 +1,6 @@
 //! What to do when a counter has run out.
 
-use super::compile::{Target, compile, first_level};
+use super::compile::{Target, compile, first_level, refusal};
 use super::engine::{EngineTiering, LARGE};
 use super::install::{finish, refuse};
 use super::state::{LoopEntry, Stage};
@@ -74,8 +74,7 @@ fn request_calls(module: &Module, variant: Variant, func: DefinedFuncIdx) {
         }
         CALLED << doublings.min(MOST_DOUBLINGS)
     };
-    let info = module.info();
-    if let Some(reason) = settings.refusal(info.func_idx(func).as_u32(), info.body_range(func).len()) {
+    if let Some(reason) = refusal(module, settings, func) {
         return refuse(module, target, reason);
     }
     start(module, target, heat);
@@ -91,8 +90,7 @@ pub(crate) fn loop_hot(
     let tiering = module.engine().tiering()?;
     let bytecode = module.code().get(variant, func)?;
     let settings = tiering.settings();
-    let info = module.info();
-    if settings.refusal(info.func_idx(func).as_u32(), info.body_range(func).len()).is_some() {
+    if refusal(module, settings, func).is_some() {
         bytecode.stop_counting(index);
         return None;
     }

@@ -204,6 +204,16 @@ impl ModuleInfo {
         self.bodies.iter().map(|range| widen(range.start)..widen(range.end))
     }
 
+    /// How many locals the body of a function declares; those before a declaration that is malformed.
+    ///
+    /// # Panics
+    /// As for [`ModuleInfo::func_body`].
+    pub fn declared_locals(&self, bytes: &[u8], func: DefinedFuncIdx) -> u32 {
+        let declarations = self.func_body(bytes, func).get_locals_reader();
+        let counts = declarations.into_iter().flatten().map_while(|locals| Some(locals.ok()?.0));
+        counts.fold(0, u32::saturating_add)
+    }
+
     /// The body of a function in the module's bytes, to be read with the features that the module was parsed with. Offsets
     /// of its readers count from the start of the module.
     ///
