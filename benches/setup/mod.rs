@@ -1,8 +1,10 @@
 //! What the benchmarks share: engines by tier, kernels and programs, and how long is measured.
 //!
-//! [`Tier`] gives engines, [`kernel`] and [`program`] give modules, [`criterion`] the settings of all of them. A tier without
+//! [`Tier`] gives engines, [`kernel`], [`program`] and [`generated`] give modules, [`criterion`] the settings of all of them. A tier without
 //! a compiler on this machine gives no engine, so that nothing is measured under the wrong name.
 #![allow(dead_code, reason = "each benchmark is a crate of its own and takes a part")]
+
+pub mod generated;
 
 use crescendo::{Config, Engine, FunctionReport, Linker, Module, Tiering, TieringMode};
 use criterion::Criterion;

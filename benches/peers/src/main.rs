@@ -2,7 +2,7 @@
 //!
 //! `peers [--repetitions N] [--no-loading] [--native] [--held-out] [FILTER…]`: the tables go to stdout as Markdown, progress to stderr.
 //! Filters are parts of names of cases; `--held-out` takes those that the corpus holds out. With `--calls` crossings are
-//! timed. With `--envelope` the amount of work grows instead, and plots go to a folder. Ends with 1 when the engines differ in a
+//! timed, with `--startup` the way from bytes to an instance. With `--envelope` the amount of work grows instead, and plots go to a folder. Ends with 1 when the engines differ in a
 //! result, in what a program prints, or in a byte of the final memory.
 //!
 //! | module | what |
@@ -10,6 +10,7 @@
 //! | [`calls`] | what crossing the border between host and guest costs |
 //! | [`cases`] | the kernels and programs |
 //! | [`engines`] | the engines behind one trait |
+//! | [`startup`] | from bytes to an instance |
 //! | [`wasi`] | what programs see of the world |
 //! | [`measure`] | turns, medians, ratios |
 //! | [`loading`] | costs of loading and translating |
@@ -23,6 +24,7 @@ mod envelope;
 mod loading;
 mod measure;
 mod report;
+mod startup;
 mod wasi;
 
 use crescendo_processes::root;
@@ -40,6 +42,7 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 
 const USAGE: &str = "peers [--repetitions N] [--no-loading] [--native] [--held-out] [FILTER…]
 peers --calls [--repetitions N]
+peers --startup [--repetitions N]
 peers --envelope [--repetitions N] [--longest SECONDS] [--time-limit SECONDS] [--out FOLDER] [FILTER…]";
 
 /// Runs before compiled code is measured: by then all that is hot is compiled.
@@ -57,6 +60,8 @@ struct Options {
     held_out: bool,
     /// Calls between host and guest are measured, instead of cases.
     calls: bool,
+    /// The way from bytes to an instance is measured, instead of cases.
+    startup: bool,
     /// The amount of work grows.
     envelope: bool,
     /// Seconds: the largest amount of work, the longest run.
@@ -87,6 +92,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
         native: false,
         held_out: false,
         calls: false,
+        startup: false,
         envelope: false,
         longest: 100.0,
         limit: 300.0,
@@ -103,6 +109,7 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
             "--native" => (options.native, options.loading) = (true, false),
             "--held-out" => options.held_out = true,
             "--calls" => options.calls = true,
+            "--startup" => options.startup = true,
             "--no-loading" => options.loading = false,
             "--envelope" => options.envelope = true,
             "--longest" => options.longest = value()?.parse()?,
@@ -126,10 +133,10 @@ fn run(options: &Options) -> Result<bool> {
         return envelope::run(&reach, &options.filters, &options.out);
     }
     let repetitions = options.repetitions.unwrap_or(REPETITIONS);
-    if options.calls {
+    if options.calls || options.startup {
         report::environment(&format!("{repetitions}; numbers are medians (minimum..maximum)"));
-        calls::measure(repetitions)?;
-        return Ok(true);
+        let measure = if options.calls { calls::measure } else { startup::measure };
+        return measure(repetitions).map(|()| true);
     }
     let filters = &options.filters;
     let [kernels, vectors, throws, programs] = if options.held_out {
