@@ -33,9 +33,10 @@ use engines::crescendo::{Crescendo, Tiered};
 use engines::wasmi::Wasmi;
 use engines::wasmtime::{Wasmtime, Winch};
 use envelope::Reach;
-use measure::Comparison;
+use measure::{Comparison, WarmUp};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Errors end the program with their message.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -45,8 +46,11 @@ peers --calls [--repetitions N]
 peers --startup [--repetitions N]
 peers --envelope [--repetitions N] [--longest SECONDS] [--time-limit SECONDS] [--out FOLDER] [FILTER…]";
 
-/// Runs before compiled code is measured: by then all that is hot is compiled.
-const WARM_UP: usize = 4;
+/// Before compiled code is measured: by then all that is hot is compiled, also what has to wait for it.
+const WARM_UP: WarmUp = WarmUp { runs: 4, time: Duration::from_secs(1) };
+
+/// Before interpreters are measured: all functions are translated.
+const TRANSLATE: WarmUp = WarmUp { runs: 1, time: Duration::ZERO };
 
 /// Runs of each engine, if no option says otherwise.
 const REPETITIONS: usize = 11;
@@ -153,8 +157,11 @@ fn run(options: &Options) -> Result<bool> {
     let compiled = [(Contender::of::<Wasmtime>(), false), (Contender::of::<Winch>(), true)];
     let interpreted = [(Contender::of::<Wasmi>(), false)];
     let peers: &[_] = if options.native { &compiled } else { &interpreted };
-    let (own, warm_up) =
-        if options.native { (Contender::of::<Tiered>(), WARM_UP) } else { (Contender::of::<Crescendo>(), 1) };
+    let (own, warm_up) = if options.native {
+        (Contender::of::<Tiered>(), WARM_UP)
+    } else {
+        (Contender::of::<Crescendo>(), TRANSLATE)
+    };
     // Exceptions are so much faster that a mean with them would say nothing of the rest.
     let (mut all, mut agree) = (Vec::new(), true);
     for (title, peers, cases) in [

@@ -44,14 +44,23 @@ impl Turns {
     }
 }
 
-/// Runs a case `repetitions` times in all engines, after `warm_up` runs in each that are compared and not timed. `own` is this engine;
+/// What comes before the runs that count.
+#[derive(Clone, Copy)]
+pub struct WarmUp {
+    /// Runs of each engine, one at least.
+    pub runs: usize,
+    /// Processor time of this engine's, without the first.
+    pub time: Duration,
+}
+
+/// Runs a case `repetitions` times in all engines, after runs to warm up that are compared and not timed. `own` is this engine;
 /// of the peers those whose `may_refuse` is set may refuse to load the module.
 pub fn compare(
     case: &Case,
     peers: &[(Contender, bool)],
     own: Contender,
     repetitions: usize,
-    warm_up: usize,
+    warm_up: WarmUp,
 ) -> Result<Comparison> {
     let (mut turns, mut refusals) = (Vec::new(), Vec::new());
     for (contender, may_refuse) in peers.iter().copied().chain([(own, false)]) {
@@ -69,10 +78,15 @@ pub fn compare(
     if !case.expects(&expected.stdout) {
         difference = Some("expected stdout");
     }
-    for _ in 1..warm_up {
-        for engine in &turns {
-            difference = difference.or(expected.difference(&engine.run(case)?.end));
+    let (mut runs, mut spent) = (1, Duration::ZERO);
+    while runs < warm_up.runs || spent < warm_up.time {
+        for (index, engine) in turns.iter().enumerate() {
+            let outcome = engine.run(case)?;
+            difference = difference.or(expected.difference(&outcome.end));
+            // This engine is the last.
+            spent += if index == turns.len() - 1 { outcome.elapsed } else { Duration::ZERO };
         }
+        runs += 1;
     }
     for repetition in 0..repetitions {
         let mut ends: Vec<End> = Vec::new();
