@@ -8,9 +8,9 @@ use crate::probe::Fault;
 use crate::quick::{self, QuickScratch};
 use crate::{DefinedFuncIdx, FuncIdx, ModuleError, ModuleInfo, ModuleLimits};
 use core::ops::Range;
-use rayon::prelude::*;
 use std::error::Error;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use wasmparser::{FuncToValidate, FunctionBody, ValidatorResources};
 
 /// Bytes of code from which on threads are used. Starting the pool costs about as much as validating so much.
@@ -82,9 +82,29 @@ pub(crate) fn first_fault(
         let mut allocations = FuncValidatorAllocations::default();
         return runs.into_iter().find_map(|run| first_in(run, &mut allocations));
     }
-    runs.into_par_iter()
-        .map_init(FuncValidatorAllocations::default, |allocations, run| first_in(run, allocations))
-        .find_map_first(|fault| fault)
+    // The calling thread begins at once: the others have to be woken, which takes as long as some runs.
+    let (next, first) = (AtomicUsize::new(0), Mutex::new(None));
+    let work = || {
+        let mut allocations = FuncValidatorAllocations::default();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(run) = runs.get(number) else { return };
+            let Some(fault) = first_in(run.clone(), &mut allocations) else { continue };
+            // What nobody has begun lies behind.
+            next.fetch_max(runs.len(), Ordering::Relaxed);
+            let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+            if first.as_ref().is_none_or(|(before, _)| number < *before) {
+                *first = Some((number, fault));
+            }
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        for _ in 1..rayon::current_num_threads().min(runs.len()) {
+            scope.spawn(|_| work());
+        }
+        work();
+    });
+    first.into_inner().unwrap_or_else(PoisonError::into_inner).map(|(_, fault)| fault)
 }
 
 /// Cuts the bodies into runs of neighbours.
