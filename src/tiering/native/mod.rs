@@ -23,6 +23,7 @@ mod retire;
 mod signatures;
 mod state;
 mod survey;
+mod thunk_memory;
 
 pub(crate) use ahead::called_first;
 pub use emit::CompiledForm;

@@ -8,6 +8,7 @@
 //! it keeps the id's owner alive, so that the id cannot come to mean another signature. Thunks live as long as the engine and
 //! are never freed one by one, which is what cranelift-jit is made for.
 
+use super::thunk_memory::ThunkMemory;
 use crate::error::{Error, Result, bug};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Module as _, default_libcall_names};
@@ -221,6 +222,7 @@ impl Drop for Signatures {
 }
 
 fn new_linker() -> Result<JITModule> {
-    let builder = JITBuilder::new(default_libcall_names()).map_err(Error::msg)?;
+    let mut builder = JITBuilder::new(default_libcall_names()).map_err(Error::msg)?;
+    builder.memory_provider(Box::new(ThunkMemory::default()));
     Ok(JITModule::new(builder))
 }

@@ -46,6 +46,17 @@ impl Reservation {
         Ok(Reservation { mapping: Mapping::reserve(len)?, len })
     }
 
+    /// As [`Reservation::reserve`], within 2 GiB of the engine's own code if there is room: for code, which calls it and is called
+    /// by it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reservation::reserve`].
+    pub fn reserve_near(len: usize) -> io::Result<Reservation> {
+        let len = len.checked_next_multiple_of(sys::page_size()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Reservation { mapping: Mapping::reserve_near(len)?, len })
+    }
+
     /// The address of byte 0. It stays the same as long as the reservation lives.
     pub fn base(&self) -> *mut u8 {
         self.mapping.base()
@@ -69,6 +80,16 @@ impl Reservation {
     pub fn commit(&mut self, range: Range<usize>) -> io::Result<()> {
         self.check(&range)?;
         self.mapping.protect(range, Access::ReadWrite)
+    }
+
+    /// Makes the pages of `range` readable and executable, and no longer writable.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Reservation::commit`].
+    pub fn make_executable(&mut self, range: Range<usize>) -> io::Result<()> {
+        self.check(&range)?;
+        self.mapping.protect(range, Access::ReadExecute)
     }
 
     /// Gives the memory of `range` back and makes its pages inaccessible.

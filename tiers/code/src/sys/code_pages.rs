@@ -3,16 +3,19 @@
 //! No mapping of the file can be written to, so there is no moment at which a guest that controls a store instruction could
 //! change code, and writing next to code that other threads run needs no change of protections.
 
+use super::near::map_near;
 use super::pages::succeed;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
-use std::ptr;
 
 /// Linux 6.3's flag for files that may be mapped executable; older kernels do not know it.
 const MFD_EXEC: libc::c_uint = 0x10;
+
+/// From the end of the mapping to this code, in bytes: what is smaller has room in between.
+const GAP: usize = 512 << 20;
 
 /// An executable mapping.
 #[derive(Debug)]
@@ -28,17 +31,17 @@ unsafe impl Send for CodePages {}
 unsafe impl Sync for CodePages {}
 
 impl CodePages {
-    /// Maps `len` bytes, a multiple of the page size, that read as zero and take no memory yet.
+    /// Maps `len` bytes, a multiple of the page size, that read as zero and take no memory yet; close to this code if there is
+    /// room.
     pub(crate) fn map(len: usize) -> io::Result<CodePages> {
         let file = anonymous_file()?;
         file.set_len(len as u64)?;
         let access = libc::PROT_READ | libc::PROT_EXEC;
-        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-        let base = unsafe { libc::mmap(ptr::null_mut(), len, access, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(CodePages { file, base: base.cast::<u8>().cast_const(), len })
+        let base = map_near(len, GAP, |place, flags| {
+            // SAFETY: a new mapping touches nothing that exists: the flags never replace one.
+            unsafe { libc::mmap(place, len, access, libc::MAP_SHARED | flags, file.as_raw_fd(), 0) }
+        })?;
+        Ok(CodePages { file, base: base.cast_const(), len })
     }
 
     pub(crate) fn base(&self) -> *const u8 {

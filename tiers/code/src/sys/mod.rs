@@ -7,6 +7,7 @@
 //! | `clock` | the moment and the thread, for profilers |
 //! | `priority` | how threads compete for processors |
 //! | `code_pages` | executable memory |
+//! | `near` | addresses close to the engine's own code |
 //! | `signals` | the process's trap handlers and those they hide |
 //! | `machine` | the registers in a signal's machine context; the stack pointer |
 //! | `alternate_stack` | what a thread needs before it may trap |
@@ -26,6 +27,7 @@ mod image_file;
 #[cfg_attr(target_arch = "aarch64", path = "machine_aarch64.rs")]
 mod machine;
 mod native_stack;
+mod near;
 mod pages;
 mod priority;
 mod signals;

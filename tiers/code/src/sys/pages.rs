@@ -4,6 +4,7 @@
 //! reach other mappings.
 
 use super::image_file::ImageFile;
+use super::near::map_near;
 use std::io;
 use std::ops::Range;
 use std::ptr;
@@ -25,7 +26,11 @@ pub fn page_size() -> usize {
 pub(crate) enum Access {
     None,
     ReadWrite,
+    ReadExecute,
 }
+
+/// From the end of a mapping that is close to this code to the code, in bytes.
+const GAP: usize = 32 << 20;
 
 /// A private anonymous mapping, unmapped on drop.
 #[derive(Debug)]
@@ -58,6 +63,16 @@ impl Mapping {
         Ok(Mapping { base: base.cast(), len })
     }
 
+    /// As [`Mapping::reserve`], close to this code if there is room.
+    pub(crate) fn reserve_near(len: usize) -> io::Result<Mapping> {
+        let base = map_near(len.max(1), GAP, |place, flags| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | flags;
+            // SAFETY: a new mapping touches nothing that exists: the flags never replace one.
+            unsafe { libc::mmap(place, len.max(1), libc::PROT_NONE, flags, -1, 0) }
+        })?;
+        Ok(Mapping { base, len })
+    }
+
     pub(crate) fn base(&self) -> *mut u8 {
         self.base
     }
@@ -67,6 +82,7 @@ impl Mapping {
         let access = match access {
             Access::None => libc::PROT_NONE,
             Access::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+            Access::ReadExecute => libc::PROT_READ | libc::PROT_EXEC,
         };
         let (start, len) = self.part(range)?;
         // SAFETY: the range lies in this mapping, and nobody but its owner relies on the access to it.

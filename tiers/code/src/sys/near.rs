@@ -1,0 +1,68 @@
+//! Addresses close to the engine's own code.
+//!
+//! Processors predict branches over more than 2 GiB worse: a host function of a few instructions that generated code calls takes 2.7 ns
+//! when both are close and 3.5 ns when they are not, and the kernel puts mappings far from the program unless it is asked.
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr;
+
+const MIB: usize = 1 << 20;
+
+/// How far generated code may be from the engine's, in bytes; the engine's own length comes on top.
+const FARTHEST: usize = 1920 * MIB;
+
+/// From one place that is tried to the next.
+const STEP: usize = 32 * MIB;
+
+/// Places that are tried.
+const PLACES: usize = 12;
+
+/// Makes a mapping of `len` bytes that ends `gap` bytes below this code or somewhat lower, where the program's heap does not grow
+/// to; anywhere if there is no room. `map` maps at an address with flags in addition to its own.
+pub(super) fn map_near(
+    len: usize,
+    gap: usize,
+    map: impl Fn(*mut c_void, libc::c_int) -> *mut c_void,
+) -> io::Result<*mut u8> {
+    let here = (super::page_size as *const ()).addr() & !(2 * MIB - 1);
+    let distances = (0..PLACES).map(|place| len.next_multiple_of(2 * MIB) + gap + place * STEP);
+    for distance in distances.take_while(|distance| *distance <= FARTHEST) {
+        let Some(place) = here.checked_sub(distance) else { break };
+        // Kernels that do not know the flag take the address as a wish.
+        let base = map(ptr::without_provenance_mut(place), libc::MAP_FIXED_NOREPLACE);
+        if base != libc::MAP_FAILED {
+            return Ok(base.cast());
+        }
+    }
+    let base = map(ptr::null_mut(), 0);
+    if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(base.cast()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FARTHEST, MIB, map_near};
+    use std::ptr;
+
+    #[test]
+    fn mappings_are_close_as_long_as_there_is_room() {
+        let here = (mappings_are_close_as_long_as_there_is_room as *const ()).addr();
+        let reserve = |place: *mut libc::c_void, flags| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | flags;
+            // SAFETY: a new mapping touches nothing that exists: the flags never replace one.
+            unsafe { libc::mmap(place, 32 * MIB, libc::PROT_NONE, flags, -1, 0) }
+        };
+        let bases: Vec<*mut u8> =
+            (0..3).map(|_| map_near(32 * MIB, 640 * MIB, reserve).expect("address space")).collect();
+        for base in &bases {
+            assert!(here.abs_diff(base.addr()) < FARTHEST + 64 * MIB, "{base:?} is far from {here:#x}");
+        }
+        let far = map_near(32 * MIB, FARTHEST, reserve).expect("address space");
+        for base in bases.into_iter().chain([far]) {
+            // SAFETY: the mapping was made above, and nobody uses it.
+            assert_eq!(unsafe { libc::munmap(base.cast(), 32 * MIB) }, 0);
+        }
+        let error = map_near(32 * MIB, 640 * MIB, |_, _| libc::MAP_FAILED).map(|_| ptr::null::<u8>());
+        assert!(error.is_err());
+    }
+}
