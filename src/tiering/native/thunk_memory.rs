@@ -12,7 +12,7 @@ use std::io;
 /// Bytes that are reserved at a time: a page for each time that thunks are made.
 const CHUNK: usize = 4 << 20;
 
-/// Pages that are written once, then executable.
+/// Pages that are written once, then executable. What is allocated is written before more is: a chunk that is full is executable at once.
 #[derive(Default)]
 pub(super) struct ThunkMemory {
     /// The last one is filled.
@@ -63,5 +63,35 @@ impl ThunkMemory {
         }
         (self.sealed, self.used) = (end, end);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_goes_into_another_chunk_and_all_becomes_executable() {
+        let mut memory = ThunkMemory::default();
+        let mut places = Vec::new();
+        for (size, align) in [(5, 1), (CHUNK / 2, 64), (CHUNK / 2, 16), (CHUNK + 1, 32), (3, 16)] {
+            let place = memory.allocate(size, align, JITMemoryKind::Executable).unwrap();
+            assert!(place.addr().is_multiple_of(align as usize));
+            // SAFETY: the bytes were just allocated.
+            unsafe { place.write_bytes(0xc3, size) };
+            places.push((place, size));
+        }
+        assert_eq!(memory.chunks.len(), 3);
+        memory.finalize(BranchProtection::None).unwrap();
+        for (place, size) in &places {
+            // SAFETY: what was written is still readable.
+            assert_eq!(unsafe { place.wrapping_add(size - 1).read() }, 0xc3);
+        }
+        let after = memory.allocate(1, 1, JITMemoryKind::Executable).unwrap();
+        assert!(after.addr().is_multiple_of(page_size()), "pages that are executable are not written again");
+        assert!(memory.allocate(1, 1, JITMemoryKind::Writable).is_err());
+        // SAFETY: nothing in it runs.
+        unsafe { memory.free_memory() };
+        assert!(memory.chunks.is_empty());
     }
 }

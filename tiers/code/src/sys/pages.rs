@@ -54,9 +54,7 @@ impl Drop for Mapping {
 impl Mapping {
     /// Maps `len` bytes, a multiple of the page size, without access and without swap space for them.
     pub(crate) fn reserve(len: usize) -> io::Result<Mapping> {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-        let base = unsafe { libc::mmap(ptr::null_mut(), len.max(1), libc::PROT_NONE, flags, -1, 0) };
+        let base = map_inaccessible(len, ptr::null_mut(), 0);
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -65,11 +63,7 @@ impl Mapping {
 
     /// As [`Mapping::reserve`], close to this code if there is room.
     pub(crate) fn reserve_near(len: usize) -> io::Result<Mapping> {
-        let base = map_near(len.max(1), GAP, |place, flags| {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | flags;
-            // SAFETY: a new mapping touches nothing that exists: the flags never replace one.
-            unsafe { libc::mmap(place, len.max(1), libc::PROT_NONE, flags, -1, 0) }
-        })?;
+        let base = map_near(len, GAP, |place, flags| map_inaccessible(len, place, flags))?;
         Ok(Mapping { base, len })
     }
 
@@ -135,6 +129,14 @@ impl Mapping {
         }
         Ok((self.base().wrapping_add(range.start).cast(), range.end - range.start))
     }
+}
+
+/// Maps pages without access and without swap space for them, at the kernel's choice for null; `MAP_FAILED` if it refuses. `flags`
+/// must not be one that replaces mappings.
+fn map_inaccessible(len: usize, place: *mut libc::c_void, flags: libc::c_int) -> *mut libc::c_void {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | flags;
+    // SAFETY: a new mapping that replaces none touches nothing that exists.
+    unsafe { libc::mmap(place, len.max(1), libc::PROT_NONE, flags, -1, 0) }
 }
 
 /// Turns the result of a call that reports failure by a negative number and `errno` into a `Result`.
