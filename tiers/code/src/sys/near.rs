@@ -19,17 +19,23 @@ const STEP: usize = 32 * MIB;
 /// Places that are tried.
 const PLACES: usize = 12;
 
-/// Makes a mapping of `len` bytes that ends `gap` bytes below this code or somewhat lower, where the program's heap does not grow
-/// to; anywhere if there is no room. `map` maps at an address with flags in addition to its own.
+/// Makes a mapping of `len` bytes that ends `gap` bytes below this code or somewhat lower, or begins as far above it; anywhere if there
+/// is no room. `map` maps at an address with flags in addition to its own.
+///
+/// Below is the better side of a program that others are linked to when it starts: its heap grows above it. One that is linked statically lies
+/// where the kernel puts mappings, at the top: below it are soon the memories of guests, and above it what is left for the stack, which
+/// may grow into 128 MiB and a random part of 16 GiB less.
 pub(super) fn map_near(
     len: usize,
     gap: usize,
     map: impl Fn(*mut c_void, libc::c_int) -> *mut c_void,
 ) -> io::Result<*mut u8> {
     let here = (super::page_size as *const ()).addr() & !(2 * MIB - 1);
-    let distances = (0..PLACES).map(|place| len.next_multiple_of(2 * MIB) + gap + place * STEP);
-    for distance in distances.take_while(|distance| *distance <= FARTHEST) {
-        let Some(place) = here.checked_sub(distance) else { break };
+    let length = len.next_multiple_of(2 * MIB);
+    let distances = (0..PLACES).map(|place| gap + place * STEP);
+    let sides = |distance| [here.checked_sub(distance + length), here.checked_add(distance)];
+    let close = distances.take_while(|distance| distance + length <= FARTHEST);
+    for place in close.flat_map(sides).flatten() {
         // Kernels that do not know the flag take the address as a wish.
         let base = map(ptr::without_provenance_mut(place), libc::MAP_FIXED_NOREPLACE);
         if base != libc::MAP_FAILED {
@@ -61,7 +67,16 @@ mod tests {
             assert!(here.abs_diff(base.addr()) < GAP + 128 * MIB, "{base:?} is far from {here:#x}");
         }
         let far = map_near(LEN, FARTHEST, reserve).expect("address space");
-        for base in near.into_iter().chain([far]) {
+        // Where nothing is free on one side, it goes to the other.
+        let only = |wanted: fn(usize, usize) -> bool| {
+            let map = |place: *mut libc::c_void, flags| {
+                if wanted(place.addr(), here) { reserve(place, flags) } else { libc::MAP_FAILED }
+            };
+            map_near(LEN, GAP, map).expect("room")
+        };
+        let (below, above) = (only(|place, here| place < here), only(|place, here| place > here));
+        assert!(below.addr() < here && above.addr() > here, "{below:?} {here:#x} {above:?}");
+        for base in near.into_iter().chain([far, below, above]) {
             // SAFETY: the mapping was made above, and nobody uses it.
             assert_eq!(unsafe { libc::munmap(base.cast(), LEN) }, 0);
         }
