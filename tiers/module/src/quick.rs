@@ -68,7 +68,8 @@ enum Kind {
 #[derive(Clone, Copy)]
 enum Block {
     Empty,
-    Result(ValType),
+    /// One of the four types of numbers.
+    Result(Type),
     Func(TypeIdx),
 }
 
@@ -296,11 +297,10 @@ impl<'a> Check<'a> {
     #[inline]
     fn block(&mut self, mut at: At<'a>, op: u8) -> Known<At<'a>> {
         match op {
-            0x05 => {
-                require(self.frame.kind == Kind::If)?;
-                at = self.leave_block(at)?;
-                self.frame = Frame { kind: Kind::Block, unreachable: false, ..self.frame };
-                self.push_all(at, self.params(self.frame.block))
+            0x0b if matches!(self.frame.block, Block::Empty) => {
+                require(at.top == self.frame.floor)?;
+                self.frame = self.frames.pop()?;
+                Some(at)
             }
             0x0b => {
                 let (params, results) = (self.params(self.frame.block), self.results(self.frame.block));
@@ -309,6 +309,12 @@ impl<'a> Check<'a> {
                 at = self.leave_block(at)?;
                 self.frame = self.frames.pop()?;
                 self.push_all(at, results)
+            }
+            0x05 => {
+                require(self.frame.kind == Kind::If)?;
+                at = self.leave_block(at)?;
+                self.frame = Frame { kind: Kind::Block, unreachable: false, ..self.frame };
+                self.push_all(at, self.params(self.frame.block))
             }
             _ => {
                 let block = self.block_type(&mut at)?;
@@ -333,10 +339,7 @@ impl<'a> Check<'a> {
     fn block_type(&self, at: &mut At<'_>) -> Known<Block> {
         Some(match at.byte()? {
             0x40 => Block::Empty,
-            0x7f => Block::Result(ValType::I32),
-            0x7e => Block::Result(ValType::I64),
-            0x7d => Block::Result(ValType::F32),
-            0x7c => Block::Result(ValType::F64),
+            ty @ F64..=I32 => Block::Result(ty),
             index @ 0..0x40 if widen(index.into()) < self.info.types().len() => {
                 Block::Func(TypeIdx::new(index.into()))
             }
@@ -400,10 +403,14 @@ impl<'a> Check<'a> {
     /// What a branch to a label takes along.
     fn label(&self, depth: u32) -> Known<&'a [ValType]> {
         let frame = match widen(depth).checked_sub(1) {
-            None => self.frame,
-            Some(outer) => *self.frames.get(self.frames.len().checked_sub(outer + 1)?)?,
+            None => &self.frame,
+            Some(outer) => self.frames.get(self.frames.len().checked_sub(outer + 1)?)?,
         };
-        Some(if frame.kind == Kind::Loop { self.params(frame.block) } else { self.results(frame.block) })
+        Some(match (frame.block, frame.kind) {
+            (Block::Empty, _) => &[],
+            (block, Kind::Loop) => self.params(block),
+            (block, _) => self.results(block),
+        })
     }
 
     fn params(&self, block: Block) -> &'a [ValType] {
@@ -416,9 +423,9 @@ impl<'a> Check<'a> {
     fn results(&self, block: Block) -> &'a [ValType] {
         match block {
             Block::Empty => &[],
-            Block::Result(ValType::I32) => &[ValType::I32],
-            Block::Result(ValType::I64) => &[ValType::I64],
-            Block::Result(ValType::F32) => &[ValType::F32],
+            Block::Result(I32) => &[ValType::I32],
+            Block::Result(I64) => &[ValType::I64],
+            Block::Result(F32) => &[ValType::F32],
             Block::Result(_) => &[ValType::F64],
             Block::Func(ty) => self.info.func_type(ty).results(),
         }
