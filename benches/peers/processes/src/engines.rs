@@ -122,6 +122,31 @@ impl Engine {
         Ok(Engine { kind, version, program })
     }
 
+    /// Runs a copy of the program in `folder` from now on, so that all programs lie in the system's memory in the same way: a linker
+    /// leaves a new one there in small pieces, and a process of it takes 0.2 ms longer to start than one of a copy. What is no binary
+    /// stays where it is.
+    ///
+    /// # Errors
+    ///
+    /// Of reading and writing.
+    pub fn copy_to(mut self, folder: &Path) -> Result<Engine> {
+        let name = self.program.clone();
+        let on_path = || std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(&name)).find(|path| path.is_file());
+        let original = if name.is_absolute() { Some(name.clone()) } else { on_path() };
+        let Some(original) = original else { return Ok(self) };
+        let bytes = std::fs::read(&original)?;
+        if !bytes.starts_with(b"\x7fELF") {
+            return Ok(self);
+        }
+        let copy = folder.join(self.kind.program());
+        if !copy.exists() {
+            std::fs::write(&copy, bytes)?;
+            std::fs::set_permissions(&copy, std::fs::metadata(&original)?.permissions())?;
+        }
+        self.program = copy;
+        Ok(self)
+    }
+
     /// The command that runs a module. `cache` is the file with the settings of Wasmtime's cache.
     pub fn command(&self, start: &Start<'_>, cache: &Path) -> Command {
         let mut command = Command::new(&self.program);
@@ -177,6 +202,26 @@ mod tests {
             assert_eq!(words(kind, &program), expected);
         }
         assert_eq!(words(Kind::Wasmi, &kernel), "run --invoke run m.wasm 7");
+    }
+
+    #[test]
+    fn programs_are_copied_and_scripts_are_not() {
+        let folder = std::env::temp_dir().join(format!("crescendo-programs-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+        let (script, own) = (folder.join("script"), std::env::current_exe().expect("this program"));
+        std::fs::write(&script, "#!/bin/sh\n").expect("a file");
+        let copied = |kind, program| {
+            let engine = Engine { kind, version: String::new(), program };
+            engine.copy_to(&folder).expect("a copy").program
+        };
+        assert_eq!(copied(Kind::Wasmi, script.clone()), script);
+        let copy = copied(Kind::Winch, own.clone());
+        assert_eq!(copy, folder.join("wasmtime"));
+        assert_eq!(std::fs::read(&copy).expect("the copy"), std::fs::read(&own).expect("this program"));
+        assert_eq!(copied(Kind::Node, "sh".into()), folder.join("node"), "found on PATH");
+        let status = Command::new(folder.join("node")).args(["-c", "exit 3"]).status().expect("a program that runs");
+        assert_eq!(status.code(), Some(3));
+        std::fs::remove_dir_all(&folder).expect("the folder made above");
     }
 
     #[test]

@@ -67,9 +67,10 @@ fn run(options: &Options) -> Result<Vec<String>> {
     let taking_part = Kind::ALL.into_iter().filter(|kind| !options.without.contains(kind));
     let find =
         |kind: Kind| Engine::find(kind, options.programs.get(kind.program()).map(|path| path.as_path()));
-    let engines: Vec<Engine> = taking_part.map(find).collect::<Result<_>>()?;
-    std::fs::create_dir_all(&options.out)?;
     let stage = Stage::new()?;
+    let copied = |kind| find(kind)?.copy_to(&stage.programs());
+    let engines: Vec<Engine> = taking_part.map(copied).collect::<Result<_>>()?;
+    std::fs::create_dir_all(&options.out)?;
     let mut left_out: Vec<String> = options.without.iter().map(|kind| kind.title().to_string()).collect();
     if options.mode == Mode::Envelopes {
         let head = report::head(&engines, &left_out, options.limit.as_secs_f64(), None);

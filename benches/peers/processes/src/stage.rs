@@ -7,6 +7,9 @@ use crescendo_processes::Result;
 use crescendo_processes::corpus::{self, Case, Envelope, Folder, Point};
 use std::path::{Path, PathBuf};
 
+/// The folder with the engines' programs; guests' folders have other names.
+const PROGRAMS: &str = "engines";
+
 /// A folder that is removed in the end.
 pub struct Stage {
     folder: PathBuf,
@@ -34,12 +37,18 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("crescendo-processes-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let folder = folder.canonicalize()?;
+        std::fs::create_dir_all(folder.join(PROGRAMS))?;
         let cache = folder.join("cache");
         std::fs::write(
             folder.join("cache.toml"),
             format!("[cache]\ndirectory = {:?}\n", cache.display().to_string()),
         )?;
         Ok(Stage { folder })
+    }
+
+    /// Where copies of the engines' programs stand.
+    pub fn programs(&self) -> PathBuf {
+        self.folder.join(PROGRAMS)
     }
 
     /// Where processes run.
