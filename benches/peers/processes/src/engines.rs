@@ -5,6 +5,8 @@
 
 use crescendo_processes::{Result, checksum, machine, root};
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -131,17 +133,21 @@ impl Engine {
     /// Of reading and writing.
     pub fn copy_to(mut self, folder: &Path) -> Result<Engine> {
         let name = self.program.clone();
-        let on_path = || std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(&name)).find(|path| path.is_file());
+        let on_path = || {
+            std::env::split_paths(&std::env::var_os("PATH")?)
+                .map(|dir| dir.join(&name))
+                .find(|path| path.is_file())
+        };
         let original = if name.is_absolute() { Some(name.clone()) } else { on_path() };
         let Some(original) = original else { return Ok(self) };
-        let bytes = std::fs::read(&original)?;
-        if !bytes.starts_with(b"\x7fELF") {
+        let mut start = [0; 4];
+        // What this process has in memory would count as its children's peak: so no program is read as a whole.
+        if File::open(&original)?.read(&mut start)? < start.len() || start != *b"\x7fELF" {
             return Ok(self);
         }
         let copy = folder.join(self.kind.program());
         if !copy.exists() {
-            std::fs::write(&copy, bytes)?;
-            std::fs::set_permissions(&copy, std::fs::metadata(&original)?.permissions())?;
+            std::fs::copy(&original, &copy)?;
         }
         self.program = copy;
         Ok(self)
@@ -219,7 +225,8 @@ mod tests {
         assert_eq!(copy, folder.join("wasmtime"));
         assert_eq!(std::fs::read(&copy).expect("the copy"), std::fs::read(&own).expect("this program"));
         assert_eq!(copied(Kind::Node, "sh".into()), folder.join("node"), "found on PATH");
-        let status = Command::new(folder.join("node")).args(["-c", "exit 3"]).status().expect("a program that runs");
+        let status =
+            Command::new(folder.join("node")).args(["-c", "exit 3"]).status().expect("a program that runs");
         assert_eq!(status.code(), Some(3));
         std::fs::remove_dir_all(&folder).expect("the folder made above");
     }
