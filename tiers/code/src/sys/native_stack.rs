@@ -6,6 +6,7 @@
 use super::machine::stack_pointer;
 use super::pages::{page_size, succeed};
 use std::cell::Cell;
+use std::ops::Range;
 use std::{io, mem, ptr};
 
 /// The ends of a native stack, which grows downwards.
@@ -24,6 +25,9 @@ const UNLIMITED_CAP: usize = 1 << 30;
 /// Most that a main thread's stack is said to have when its mappings cannot be read: the kernel keeps 128 MiB below the
 /// stack free even if the limit was small when the program started.
 const UNKNOWN_CAP: usize = 64 << 20;
+
+/// What the kernel keeps free below a stack that grows: 1 MiB, unless it was started with another number.
+const GUARD_GAP: usize = 16 << 20;
 
 /// The bounds of the calling thread's own native stack, as addresses. After a thread's first call it costs one test.
 ///
@@ -170,15 +174,27 @@ fn is_main() -> bool {
 /// The main thread's bounds as the kernel sets them: the stack begins right above the program's file name and may grow to
 /// its size limit.
 fn main_without_proc() -> io::Result<StackBounds> {
+    let (high, page) = (main_high()?, page_size());
+    let len = usize::try_from(size_limit()?).unwrap_or(usize::MAX).min(UNKNOWN_CAP);
+    Ok(StackBounds { low: high.saturating_sub(len).saturating_add(page).min(high), high })
+}
+
+/// One past the highest address of the main thread's stack.
+fn main_high() -> io::Result<usize> {
     // SAFETY: no preconditions; the answer is 0 for what the kernel does not tell.
     let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as usize;
     if name == 0 {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    let page = page_size();
-    let high = (name / page + 1) * page;
-    let len = usize::try_from(size_limit()?).unwrap_or(usize::MAX).min(UNKNOWN_CAP);
-    Ok(StackBounds { low: high.saturating_sub(len).saturating_add(page).min(high), high })
+    Ok((name / page_size() + 1) * page_size())
+}
+
+/// The addresses that the main thread's stack may grow to, and what the kernel keeps free below them: a mapping there would stop
+/// it before its limit. All addresses where that is not known.
+pub(super) fn main_stack_room() -> Range<usize> {
+    let (Ok(high), Ok(limit)) = (main_high(), size_limit()) else { return 0..usize::MAX };
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(UNLIMITED_CAP);
+    high.saturating_sub(limit).saturating_sub(GUARD_GAP)..high
 }
 
 /// The size limit of the main thread's stack, in bytes.
@@ -240,5 +256,7 @@ mod tests {
         let bounds = main_without_proc().unwrap();
         assert_eq!(bounds.high, usize::from_str_radix(end, 16).unwrap());
         assert!(bounds.low < bounds.high && bounds.high - bounds.low <= UNKNOWN_CAP);
+        let room = main_stack_room();
+        assert!(room.start < bounds.low && room.end == bounds.high);
     }
 }

@@ -4,8 +4,10 @@
 //! instructions that generated code calls takes 2.7 ns when both are close and 3.5 ns when they are not. The kernel puts mappings
 //! far from the program unless it is asked.
 
+use super::native_stack::main_stack_room;
 use std::ffi::c_void;
 use std::io;
+use std::ops::Range;
 use std::ptr;
 
 const MIB: usize = 1 << 20;
@@ -22,9 +24,9 @@ const PLACES: usize = 12;
 /// Makes a mapping of `len` bytes that ends `gap` bytes below this code or somewhat lower, or begins as far above it; anywhere if there
 /// is no room. `map` maps at an address with flags in addition to its own.
 ///
-/// Below is the better side of a program that others are linked to when it starts: its heap grows above it. One that is linked statically lies
-/// where the kernel puts mappings, at the top: below it are soon the memories of guests, and above it what is left for the stack, which
-/// may grow into 128 MiB and a random part of 16 GiB less.
+/// Each distance is tried below first: above a program that the dynamic linker starts its heap grows. One that is linked statically lies at the top
+/// of where the kernel puts mappings, and guests' memories soon fill what is below. Above it is the main thread's stack, at a distance of
+/// 128 MiB and a random part of 16 GiB; nothing is put where that may grow to.
 pub(super) fn map_near(
     len: usize,
     gap: usize,
@@ -35,7 +37,8 @@ pub(super) fn map_near(
     let distances = (0..PLACES).map(|place| gap + place * STEP);
     let sides = |distance| [here.checked_sub(distance + length), here.checked_add(distance)];
     let close = distances.take_while(|distance| distance + length <= FARTHEST);
-    for place in close.flat_map(sides).flatten() {
+    let stack = main_stack_room();
+    for place in close.flat_map(sides).flatten().filter(|place| leaves(&stack, *place, length)) {
         // Kernels that do not know the flag take the address as a wish.
         let base = map(ptr::without_provenance_mut(place), libc::MAP_FIXED_NOREPLACE);
         if base != libc::MAP_FAILED {
@@ -46,9 +49,29 @@ pub(super) fn map_near(
     if base == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(base.cast()) }
 }
 
+/// Whether so many bytes at a place have none in a range.
+fn leaves(range: &Range<usize>, place: usize, len: usize) -> bool {
+    place >= range.end || place.saturating_add(len) <= range.start
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{FARTHEST, MIB, map_near};
+    use super::{FARTHEST, MIB, leaves, map_near};
+
+    #[test]
+    fn nothing_is_put_where_the_stack_may_grow_to() {
+        for (place, len, expected) in [
+            (0, 100, true),
+            (1, 100, false),
+            (150, 10, false),
+            (50, 500, false),
+            (199, 1, false),
+            (200, 9, true),
+        ] {
+            assert_eq!(leaves(&(100..200), place, len), expected, "{place} {len}");
+        }
+        assert!(!leaves(&(0..usize::MAX), 1 << 40, 1), "where the stack is not known, it may be anywhere");
+    }
 
     #[test]
     fn mappings_are_close_as_long_as_there_is_room() {
