@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod const_expr;
+mod effects;
 mod entity;
 mod error;
 mod hints;
@@ -28,6 +29,7 @@ mod index;
 mod info;
 mod limits;
 mod names;
+mod packed;
 mod parse;
 mod probe;
 mod proposals;

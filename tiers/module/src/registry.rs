@@ -9,6 +9,7 @@
 
 use crate::FuncType;
 use crate::index::{narrow, widen};
+use crate::packed::PackedFunc;
 use core::fmt;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -244,21 +245,24 @@ pub(crate) struct ModuleTypes {
     registry: TypeRegistry,
     ids: Vec<TypeId>,
     types: Vec<FuncType>,
+    packed: Vec<PackedFunc>,
 }
 
 impl ModuleTypes {
     pub(crate) fn new(registry: &TypeRegistry) -> ModuleTypes {
-        ModuleTypes { registry: registry.clone(), ids: Vec::new(), types: Vec::new() }
+        ModuleTypes { registry: registry.clone(), ids: Vec::new(), types: Vec::new(), packed: Vec::new() }
     }
 
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.ids.reserve(additional);
         self.types.reserve(additional);
+        self.packed.reserve(additional);
     }
 
     pub(crate) fn push(&mut self, ty: &FuncType) -> Result<(), RegisterError> {
         let (id, ty) = self.registry.lock().intern(ty)?;
         self.ids.push(id);
+        self.packed.push(PackedFunc::new(&ty));
         self.types.push(ty);
         Ok(())
     }
@@ -273,6 +277,11 @@ impl ModuleTypes {
 
     pub(crate) fn types(&self) -> &[FuncType] {
         &self.types
+    }
+
+    /// The same types for the quick check of bodies.
+    pub(crate) fn packed(&self) -> &[PackedFunc] {
+        &self.packed
     }
 }
 
