@@ -1,14 +1,14 @@
 //! What an engine's modules share for compiling: [`EngineTiering`].
 
 use super::compile::Target;
-use super::queue::{Priority, Queue};
+use super::queue::{Priority, Queue, Work};
 use super::retire::{Activity, Retired};
 use super::signatures::{Kind, Signatures};
 use crate::Config;
 use crate::builtins;
 use crate::error::{Error, Result};
 use crate::module::{Module, WeakModule};
-use crate::tiering::settings::{Tiering, TieringMode};
+use crate::tiering::settings::{Tiering, TieringMode, available_processors};
 use crescendo_code::NativeCode;
 use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
@@ -85,14 +85,36 @@ impl EngineTiering {
         &self.settings
     }
 
-    /// Where a function with a body of so many bytes waits.
-    pub(super) fn queue_of(&self, bytes: usize) -> &Queue {
-        if bytes > LARGE { self.background() } else { &self.queue }
+    /// Has a function compiled whose body has so many bytes. Gives the work back when no thread can be started.
+    pub(super) fn push(&self, bytes: usize, heat: u64, work: Work) -> Result<(), Work> {
+        if bytes > LARGE { self.push_background(heat, work) } else { self.queue.push(heat, work) }
     }
 
-    /// Where functions wait that nothing else should wait for.
-    pub(super) fn background(&self) -> &Queue {
-        self.background.as_ref().unwrap_or(&self.queue)
+    /// Has something compiled that nothing else should wait for; the rest as for [`EngineTiering::push`].
+    ///
+    /// The thread for it is started by one that compiles, on two processors when that has nothing else to do: the system lets a
+    /// thread that is new run until the next tick, 4 ms, whatever its priority, and no guest should stand still for it.
+    pub(super) fn push_background(&self, heat: u64, work: Work) -> Result<(), Work> {
+        let Some(background) = &self.background else { return self.queue.push(heat, work) };
+        if background.requests_worker() {
+            let (queue, background) = (self.queue.clone(), background.clone());
+            let starts = self.queue.push(
+                u64::MAX,
+                Box::new(move |_| {
+                    if available_processors() > 2 {
+                        return start_background(&queue, &background);
+                    }
+                    let idle = queue.clone();
+                    // This thread will look for what is idle.
+                    let _ = idle.push_idle(Box::new(move |_| start_background(&queue, &background)));
+                }),
+            );
+            if starts.is_err() {
+                return Err(work);
+            }
+        }
+        background.push_for_worker(heat, work);
+        Ok(())
     }
 
     pub(crate) fn signatures(&self) -> &Signatures {
@@ -186,6 +208,14 @@ impl Drop for EngineTiering {
         if let Some(background) = &self.background {
             background.close();
         }
+    }
+}
+
+/// Starts the thread of the background. Where the system refuses it, what waits is done with the rest.
+fn start_background(queue: &Queue, background: &Queue) {
+    for (heat, work) in background.start_worker() {
+        // The thread that runs this takes it.
+        let _ = queue.push(heat, work);
     }
 }
 

@@ -235,7 +235,7 @@ fn start(module: &Module, target: Target, heat: u64) {
     let started = match tiering.settings().mode {
         TieringMode::Dynamic => {
             let bytes = module.info().body_range(target.func).len();
-            tiering.queue_of(bytes).push(rank(module, target.func, heat), work).is_ok()
+            tiering.push(bytes, rank(module, target.func, heat), work).is_ok()
         }
         _ => tiering.queue.run(work),
     };
@@ -271,7 +271,7 @@ fn optimise_later(module: &Module, tiering: &EngineTiering, target: Target) {
         }
     });
     // Without a thread the function keeps the code that it has.
-    let _ = tiering.background().push(rank(module, target.func, HAS_BASELINE), work);
+    let _ = tiering.push_background(rank(module, target.func, HAS_BASELINE), work);
 }
 
 /// Whether a function still has baseline code and may be compiled once more.

@@ -6,7 +6,7 @@
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long a thread without work waits for more.
@@ -50,6 +50,8 @@ pub(super) enum Priority {
     Low,
 }
 
+type AskMost = Box<dyn FnOnce() -> usize + Send>;
+
 /// A queue of an engine.
 #[derive(Clone)]
 pub(super) struct Queue {
@@ -58,8 +60,9 @@ pub(super) struct Queue {
 
 struct Shared {
     priority: Priority,
-    /// How many threads work at once. The first of them asks: finding out takes the system 0.1 ms.
-    most_workers: LazyLock<usize, Box<dyn FnOnce() -> usize + Send>>,
+    /// How many threads work at once. The first of them asks: finding out takes the system 0.1 ms, for which nobody who adds work waits.
+    most_workers: OnceLock<usize>,
+    ask_most: Mutex<Option<AskMost>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -72,23 +75,29 @@ struct State {
     number: u64,
     workers: usize,
     waiting: usize,
+    /// Whether somebody is about to call [`Queue::start_worker`].
+    requested: bool,
     closed: bool,
+}
+
+impl State {
+    fn add_job(&mut self, heat: u64, work: Work) {
+        self.number += 1;
+        self.jobs.push(Job { heat, number: self.number, work });
+    }
 }
 
 impl Queue {
     /// An empty queue without threads.
     pub(super) fn new(priority: Priority, most_workers: impl FnOnce() -> usize + Send + 'static) -> Queue {
-        let most_workers = LazyLock::new(Box::new(most_workers) as Box<dyn FnOnce() -> usize + Send>);
-        let (state, changed) = (Mutex::default(), Condvar::new());
-        Queue { shared: Arc::new(Shared { priority, most_workers, state, changed }) }
+        let ask_most = Mutex::new(Some(Box::new(most_workers) as AskMost));
+        let (most_workers, state, changed) = (OnceLock::new(), Mutex::default(), Condvar::new());
+        Queue { shared: Arc::new(Shared { priority, most_workers, ask_most, state, changed }) }
     }
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
     pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
-        self.add(work, |state, work| {
-            state.number += 1;
-            state.jobs.push(Job { heat, number: state.number, work });
-        })
+        self.add(work, |state, work| state.add_job(heat, work))
     }
 
     /// Adds work that is done when nothing else waits, and that nothing counts as waiting. Gives it back as [`Queue::push`] does.
@@ -98,22 +107,47 @@ impl Queue {
 
     fn add(&self, work: Work, place: impl FnOnce(&mut State, Work)) -> Result<(), Work> {
         let mut state = self.shared.state();
-        let needs_worker =
-            state.waiting == 0 && (state.workers == 0 || state.workers < *self.shared.most_workers);
-        if needs_worker {
-            let shared = Arc::clone(&self.shared);
-            let builder =
-                std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(COMPILER_STACK);
-            match builder.spawn(move || shared.work()) {
-                Ok(_) => state.workers += 1,
-                Err(_) if state.workers == 0 => return Err(work),
-                Err(_) => {}
-            }
+        let most_workers = self.shared.most_workers.get().copied().unwrap_or(1);
+        if state.waiting == 0 && state.workers < most_workers && !self.spawn(&mut state) && state.workers == 0
+        {
+            return Err(work);
         }
         place(&mut state, work);
         drop(state);
         self.shared.changed.notify_one();
         Ok(())
+    }
+
+    /// Starts a thread, if the system lets us.
+    fn spawn(&self, state: &mut State) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let builder =
+            std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(COMPILER_STACK);
+        let started = builder.spawn(move || shared.work()).is_ok();
+        state.workers += usize::from(started);
+        started
+    }
+
+    /// Whether the caller has to see to it that [`Queue::start_worker`] is called: there is no thread yet. Once until it is called.
+    pub(super) fn requests_worker(&self) -> bool {
+        let mut state = self.shared.state();
+        state.workers == 0 && !std::mem::replace(&mut state.requested, true)
+    }
+
+    /// Adds work without starting a thread for it.
+    pub(super) fn push_for_worker(&self, heat: u64, work: Work) {
+        self.shared.state().add_job(heat, work);
+        self.shared.changed.notify_one();
+    }
+
+    /// Starts a thread if there is none. Gives all that waits back where the system does not let us.
+    pub(super) fn start_worker(&self) -> Vec<(u64, Work)> {
+        let mut state = self.shared.state();
+        state.requested = false;
+        if state.workers > 0 || state.closed || self.spawn(&mut state) {
+            return Vec::new();
+        }
+        state.jobs.drain().map(|job| (job.heat, job.work)).collect()
     }
 
     /// Whether no work waits, but for what is done when none does.
@@ -153,9 +187,13 @@ impl Shared {
     fn work(&self) {
         if self.priority == Priority::Low {
             crescendo_code::lower_thread_priority();
+        } else {
+            crescendo_code::never_preempt();
         }
-        // So that no guest has to ask.
-        let _ = *self.most_workers;
+        let ask_most = self.ask_most.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ask_most) = ask_most {
+            let _ = self.most_workers.set(ask_most().max(1));
+        }
         let mut scratch = Scratch::new();
         while let Some(work) = self.next() {
             work(&mut scratch);
@@ -216,6 +254,24 @@ mod tests {
         drop(send);
         release.send(()).unwrap();
         assert_eq!(receive.iter().collect::<Vec<_>>(), [0, 4, 2, 3, 1, 0, 9]);
+    }
+
+    #[test]
+    fn work_without_a_thread_waits_until_one_is_started() {
+        let queue = Queue::new(Priority::Low, || 1);
+        assert!(queue.requests_worker());
+        assert!(!queue.requests_worker(), "one request is enough");
+        let (send, receive) = mpsc::channel();
+        for number in 0..2 {
+            let send = send.clone();
+            queue.push_for_worker(1, Box::new(move |_| send.send(number).unwrap_or(())));
+        }
+        assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Empty));
+        assert!(queue.start_worker().is_empty());
+        assert_eq!([receive.recv(), receive.recv()], [Ok(0), Ok(1)]);
+        assert!(!queue.requests_worker(), "there is a thread");
+        queue.push_for_worker(1, Box::new(move |_| send.send(2).unwrap_or(())));
+        assert_eq!(receive.recv(), Ok(2));
     }
 
     #[test]
