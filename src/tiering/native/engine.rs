@@ -213,7 +213,7 @@ impl Drop for EngineTiering {
 
 /// Starts the thread of the background. Where the system refuses it, what waits is done with the rest.
 fn start_background(queue: &Queue, background: &Queue) {
-    for (heat, work) in background.start_worker() {
+    for (heat, work) in background.start_worker(queue.processors()) {
         // The thread that runs this takes it.
         let _ = queue.push(heat, work);
     }

@@ -3,6 +3,7 @@
 //! Hottest first. Threads are started when there is work and end when there has been none for a while, so that an idle engine
 //! has none and no buffers of the compiler either. Jobs hold their modules weakly: what nobody can run any more is not compiled.
 
+use crescendo_code::{Processors, ThreadNumber};
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -67,6 +68,13 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A thread that waits for work, and the processors that are its.
+#[derive(Clone, Copy)]
+struct Sleeper {
+    thread: ThreadNumber,
+    processors: Processors,
+}
+
 #[derive(Default)]
 struct State {
     jobs: BinaryHeap<Job>,
@@ -75,6 +83,10 @@ struct State {
     number: u64,
     workers: usize,
     waiting: usize,
+    /// The thread that waits longest.
+    sleeper: Option<Sleeper>,
+    /// The processors of the thread that started the last one.
+    processors: Option<Processors>,
     /// Whether somebody is about to call [`Queue::start_worker`].
     requested: bool,
     closed: bool,
@@ -108,24 +120,38 @@ impl Queue {
     fn add(&self, work: Work, place: impl FnOnce(&mut State, Work)) -> Result<(), Work> {
         let mut state = self.shared.state();
         let most_workers = self.shared.most_workers.get().copied().unwrap_or(1);
-        if state.waiting == 0 && state.workers < most_workers && !self.spawn(&mut state) && state.workers == 0
+        if state.waiting == 0
+            && state.workers < most_workers
+            && !self.spawn(&mut state, Processors::of_this_thread())
+            && state.workers == 0
         {
             return Err(work);
         }
         place(&mut state, work);
+        let sleeper =
+            state.sleeper.filter(|_| state.waiting == 1 && self.shared.priority == Priority::Normal);
         drop(state);
+        if let Some(sleeper) = sleeper {
+            // A virtual machine's idle processor may look busy to the system, which then wakes the thread here: it would wait until
+            // the next tick.
+            sleeper.processors.keep_away(sleeper.thread);
+        }
         self.shared.changed.notify_one();
         Ok(())
     }
 
     /// Starts a thread, if the system lets us.
-    fn spawn(&self, state: &mut State) -> bool {
+    fn spawn(&self, state: &mut State, processors: Option<Processors>) -> bool {
         let shared = Arc::clone(&self.shared);
         let builder =
             std::thread::Builder::new().name("crescendo-compile".to_string()).stack_size(COMPILER_STACK);
-        let started = builder.spawn(move || shared.work()).is_ok();
-        state.workers += usize::from(started);
-        started
+        let Ok(thread) = builder.spawn(move || shared.work(processors)) else { return false };
+        if let Some(processors) = processors.filter(|_| self.shared.priority == Priority::Normal) {
+            processors.keep_new_away(&thread);
+        }
+        state.workers += 1;
+        state.processors = processors;
+        true
     }
 
     /// Whether the caller has to see to it that [`Queue::start_worker`] is called: there is no thread yet. Once until it is called.
@@ -140,11 +166,16 @@ impl Queue {
         self.shared.changed.notify_one();
     }
 
-    /// Starts a thread if there is none. Gives all that waits back where the system does not let us.
-    pub(super) fn start_worker(&self) -> Vec<(u64, Work)> {
+    /// The processors that threads may run on, if one was started.
+    pub(super) fn processors(&self) -> Option<Processors> {
+        self.shared.state().processors
+    }
+
+    /// Starts a thread if there is none, which may run on these processors. Gives all that waits back where the system does not let us.
+    pub(super) fn start_worker(&self, processors: Option<Processors>) -> Vec<(u64, Work)> {
         let mut state = self.shared.state();
         state.requested = false;
-        if state.workers > 0 || state.closed || self.spawn(&mut state) {
+        if state.workers > 0 || state.closed || self.spawn(&mut state, processors) {
             return Vec::new();
         }
         state.jobs.drain().map(|job| (job.heat, job.work)).collect()
@@ -184,24 +215,31 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
+    /// What a thread does that may run on these processors.
+    fn work(&self, processors: Option<Processors>) {
         if self.priority == Priority::Low {
             crescendo_code::lower_thread_priority();
         } else {
             crescendo_code::never_preempt();
         }
+        // Who has started this thread holds the lock while it keeps it away, and may have been kept away from some processors itself.
+        drop(self.state());
+        if let Some(processors) = processors {
+            processors.allow();
+        }
         let ask_most = self.ask_most.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(ask_most) = ask_most {
             let _ = self.most_workers.set(ask_most().max(1));
         }
+        let sleeper = processors.map(|processors| Sleeper { thread: ThreadNumber::current(), processors });
         let mut scratch = Scratch::new();
-        while let Some(work) = self.next() {
+        while let Some(work) = self.next(sleeper) {
             work(&mut scratch);
         }
     }
 
     /// Waits for work; `None` when the thread is to end.
-    fn next(&self) -> Option<Work> {
+    fn next(&self, sleeper: Option<Sleeper>) -> Option<Work> {
         let mut state = self.state();
         loop {
             let job = state.jobs.pop().map(|job| job.work);
@@ -211,10 +249,15 @@ impl Shared {
             let mut timed_out = state.closed;
             if !timed_out {
                 state.waiting += 1;
+                state.sleeper = state.sleeper.or(sleeper);
                 let (again, timeout) =
                     self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
                 state = again;
                 state.waiting -= 1;
+                state.sleeper = None;
+                if let Some(sleeper) = sleeper.filter(|_| self.priority == Priority::Normal) {
+                    sleeper.processors.allow();
+                }
                 timed_out = timeout.timed_out() && state.jobs.is_empty() && state.idle.is_empty();
             }
             if timed_out {
@@ -267,7 +310,7 @@ mod tests {
             queue.push_for_worker(1, Box::new(move |_| send.send(number).unwrap_or(())));
         }
         assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Empty));
-        assert!(queue.start_worker().is_empty());
+        assert!(queue.start_worker(Processors::of_this_thread()).is_empty());
         assert_eq!([receive.recv(), receive.recv()], [Ok(0), Ok(1)]);
         assert!(!queue.requests_worker(), "there is a thread");
         queue.push_for_worker(1, Box::new(move |_| send.send(2).unwrap_or(())));

@@ -41,9 +41,9 @@ pub use native::{
 };
 pub use reservation::Reservation;
 pub use sys::{
-    ImageFile, StackBounds, ensure_thread_ready, install_trap_handlers, lower_thread_priority,
-    missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, never_preempt, page_size,
-    scan_native_stack, stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
+    ImageFile, Processors, StackBounds, ThreadNumber, ensure_thread_ready, install_trap_handlers,
+    lower_thread_priority, missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, never_preempt,
+    page_size, scan_native_stack, stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use thread::{ready_thread, running_store, set_running_store};
