@@ -130,12 +130,12 @@ impl Queue {
         place(&mut state, work);
         let sleeper =
             state.sleeper.filter(|_| state.waiting == 1 && self.shared.priority == Priority::Normal);
-        drop(state);
         if let Some(sleeper) = sleeper {
             // A virtual machine's idle processor may look busy to the system, which then wakes the thread here: it would wait until
-            // the next tick.
+            // the next tick. The thread is still there and takes its processors back afterwards: it needs the lock for both.
             sleeper.processors.keep_away(sleeper.thread);
         }
+        drop(state);
         self.shared.changed.notify_one();
         Ok(())
     }
