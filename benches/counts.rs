@@ -14,7 +14,7 @@ use crescendo::{
 use crescendo_abi::{ContextCounts, VmOffsets};
 use crescendo_interp::{Arena, Bytecode, ModuleEnv, TranslateOptions, Variant};
 use crescendo_jit::{
-    Compiled, Compiler, CompilerOptions, Entry, NoInlining, OptLevel, Request, Scratch, Support,
+    Compiled, Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support, UnknownCallees,
 };
 use crescendo_module::{ModuleConfig, ModuleInfo, TypeRegistry};
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
@@ -159,7 +159,7 @@ fn compile(mut compilation: Compilation) -> (Vec<Compiled>, Compilation) {
         func,
         variant: Variant::Guarded,
         entry: Entry::Call,
-        inlining: &NoInlining,
+        callees: &UnknownCallees,
     };
     let funcs = code.info.defined_funcs().step_by(COMPILED_PART);
     let compiled =

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The kernels of `benches/kernels`, with arguments that keep the interpreter busy for one to three milliseconds.
-pub const KERNELS: [(&str, i64); 21] = [
+pub const KERNELS: [(&str, i64); 23] = [
     ("fib", 25),
     ("mutual", 30),
     ("sieve", 160_000),
@@ -30,6 +30,8 @@ pub const KERNELS: [(&str, i64); 21] = [
     ("select", 100_000),
     ("mandelbrot", 128),
     ("list", 160),
+    ("partitions", 36),
+    ("cliques", 130),
     ("dot", 1_000),
     ("mixing", 30_000),
     ("convolution", 6),

@@ -3,6 +3,7 @@
 mod allocations;
 mod backtraces;
 mod crossings;
+mod direct_calls;
 mod errors;
 mod exceptions;
 mod fuel;

@@ -66,7 +66,7 @@ impl Case {
 }
 
 /// Names and arguments. An argument makes Wasmi 2.0 take 0.1 s to 0.3 s on a machine of 2024.
-const KERNELS: [(&str, i64); 17] = [
+const KERNELS: [(&str, i64); 19] = [
     ("fib", 33),
     ("mutual", 75),
     ("sieve", 8_000_000),
@@ -84,6 +84,8 @@ const KERNELS: [(&str, i64); 17] = [
     ("select", 5_000_000),
     ("mandelbrot", 900),
     ("list", 8_000),
+    ("partitions", 66),
+    ("cliques", 200),
 ];
 
 /// As [`KERNELS`], with vectors.

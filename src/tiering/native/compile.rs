@@ -1,20 +1,21 @@
 //! Compiling one function: validated body in, executable code out.
 
-use super::callees::Callees;
+use super::callees::KnownCallees;
 use super::engine::EngineTiering;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crate::tiering::settings::{Baseline, Tiering};
 use crescendo_code::{
-    NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding, NativeLocation,
-    NativeTrap, NativeTry, thread_nanoseconds,
+    NativeCall, NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding,
+    NativeLocation, NativeTrap, NativeTry, thread_nanoseconds,
 };
 use crescendo_interp::Variant;
-use crescendo_jit::{Compiled, Entry, NoInlining, OptLevel, Request, Scratch};
+use crescendo_jit::{Compiled, Entry, OptLevel, Request, Scratch, UnknownCallees};
 use crescendo_module::DefinedFuncIdx;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a function got no code.
@@ -74,7 +75,7 @@ pub(super) fn compile(
     target: Target,
     opt_level: OptLevel,
     scratch: &mut Scratch,
-) -> (Result<NativeCode, Failure>, Duration) {
+) -> (Result<Arc<NativeCode>, Failure>, Duration) {
     let started = thread_nanoseconds();
     // A defect of the compiler costs the function its native code, not the guest its life.
     let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, opt_level, scratch)));
@@ -88,7 +89,7 @@ pub(super) fn compile(
         func = module.info().func_idx(target.func).as_u32(),
         at_loop = target.at_loop,
         ?opt_level,
-        bytes = result.as_ref().map_or(0, NativeCode::len),
+        bytes = result.as_ref().map_or(0, |code| code.len()),
         error = result.as_ref().err().map(tracing::field::display),
         ?elapsed,
         "compiled"
@@ -101,7 +102,7 @@ fn try_compile(
     target: Target,
     opt_level: OptLevel,
     scratch: &mut Scratch,
-) -> Result<NativeCode, Failure> {
+) -> Result<Arc<NativeCode>, Failure> {
     let Some(tiering) = module.engine().tiering() else {
         return Err(Error::msg("the engine only interprets").into());
     };
@@ -118,10 +119,10 @@ fn try_compile(
             Entry::Osr { loop_offset: found.offset }
         }
     };
-    let callees = Callees::new(module, target.variant, tiering.settings());
+    let callees = KnownCallees::new(module, target.variant, tiering.settings());
     let request = Request {
         opt_level,
-        inlining: if opt_level == OptLevel::None { &NoInlining } else { &callees },
+        callees: if opt_level == OptLevel::None { &UnknownCallees } else { &callees },
         info: module.info(),
         bytes: module.bytes(),
         offsets: module.offsets(),
@@ -134,10 +135,10 @@ fn try_compile(
     let own =
         target.at_loop.is_none().then(|| module.info().func_type_id(module.info().func_idx(target.func)));
     tiering.ensure_thunks(module.engine().types(), own, &compiled.called, scratch)?;
-    let code = install(module, target.func, &compiled)?;
+    let code = Arc::new(install(module, target.func, &compiled, &callees)?);
     let profiler = module.engine().config().profiler;
     if profiler != ProfilingStrategy::None {
-        profiling::note(profiler, &name(module, target, opt_level), &code, &compiled.code);
+        profiling::note(profiler, &name(module, target, opt_level), &code);
     }
     tiering.add_code(module, target, code.len());
     Ok(code)
@@ -154,7 +155,17 @@ fn name(module: &Module, target: Target, opt_level: OptLevel) -> String {
     }
 }
 
-fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result<NativeCode> {
+fn install(
+    module: &Module,
+    func: DefinedFuncIdx,
+    compiled: &Compiled,
+    callees: &KnownCallees<'_>,
+) -> Result<NativeCode> {
+    let index = module.info().func_idx(func);
+    let calls = compiled.calls.iter().map(|call| {
+        let callee = if call.callee == index { None } else { Some(callees.code(call.callee)?) };
+        Ok(NativeCall { offset: call.offset, callee })
+    });
     let traps = compiled.traps.iter().map(|trap| NativeTrap { offset: trap.offset, code: trap.code });
     let mut inlined: Vec<NativeInlined> = Vec::new();
     for place in &compiled.locations {
@@ -189,7 +200,7 @@ fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result
     }
     let info = NativeInfo {
         module: module.id(),
-        func_index: module.info().func_idx(func).as_u32(),
+        func_index: index.as_u32(),
         traps: traps.collect(),
         locations: locations.collect(),
         inlined: inlined.into(),
@@ -198,5 +209,5 @@ fn install(module: &Module, func: DefinedFuncIdx, compiled: &Compiled) -> Result
         tries: tries.into(),
         clauses: clauses.into(),
     };
-    Ok(NativeCode::install(&compiled.code, info)?)
+    Ok(NativeCode::install(&compiled.code, calls.collect::<Result<_>>()?, info)?)
 }

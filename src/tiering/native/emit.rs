@@ -3,7 +3,7 @@
 use super::engine::compiler_options;
 use crate::error::{Error, Result, arguments};
 use crate::module::Module;
-use crescendo_jit::{Compiler, Entry, NoInlining, Request, Scratch, Support};
+use crescendo_jit::{Compiler, Entry, Request, Scratch, Support, UnknownCallees};
 
 /// A form of a compiled function; see [`Module::compiled_text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,7 +38,7 @@ impl Module {
             func,
             variant: self.usual_variant(),
             entry: Entry::Call,
-            inlining: &NoInlining,
+            callees: &UnknownCallees,
         };
         let compiler = Compiler::new(options).map_err(Error::host)?;
         let mut scratch = Scratch::new();

@@ -14,7 +14,7 @@ use crescendo_jit::{Compiler, CompilerOptions, Scratch, Support};
 use crescendo_module::{TypeId, TypeRegistry};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The compiler of an engine and what belongs to it. Cranelift is not touched before something is hot.
 pub(crate) struct EngineTiering {
@@ -183,7 +183,7 @@ impl EngineTiering {
             let oldest = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some((module, target)) = oldest else { break };
             let code = module.upgrade().and_then(|module| super::install::evict(&module, target));
-            wanted = wanted.saturating_sub(code.as_ref().map_or(0, NativeCode::len));
+            wanted = wanted.saturating_sub(code.as_ref().map_or(0, |code| code.len()));
             self.retire(code);
         }
         self.remove_code(self.retired.free());
@@ -191,7 +191,7 @@ impl EngineTiering {
     }
 
     /// Keeps code that no record leads to any more until nobody runs it.
-    pub(super) fn retire(&self, code: Option<NativeCode>) {
+    pub(super) fn retire(&self, code: Option<Arc<NativeCode>>) {
         if code.is_some() {
             self.retired.retire(code);
         }

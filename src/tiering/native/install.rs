@@ -10,6 +10,7 @@ use crescendo_code::NativeCode;
 use crescendo_interp::{Bytecode, Variant};
 use crescendo_jit::{OptLevel, Scratch};
 use crescendo_module::DefinedFuncIdx;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ pub(super) fn finish(
     module: &Module,
     target: Target,
     opt_level: OptLevel,
-    result: Result<NativeCode, Failure>,
+    result: Result<Arc<NativeCode>, Failure>,
     elapsed: Duration,
 ) {
     let Target { variant, func, at_loop } = target;
@@ -214,7 +215,7 @@ fn ask_again(module: &Module, function: &mut Function, bytecode: &Bytecode) {
 }
 
 /// Takes a function's code away, if it has any: it is interpreted and counted again. The code may still be running.
-pub(super) fn evict(module: &Module, target: Target) -> Option<NativeCode> {
+pub(super) fn evict(module: &Module, target: Target) -> Option<Arc<NativeCode>> {
     let Target { variant, func, at_loop } = target;
     let settings = module.engine().tiering()?.settings();
     let bytecode = module.code().get(variant, func);

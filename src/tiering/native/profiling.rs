@@ -34,11 +34,11 @@ const CODE_LOAD: u32 = 0;
 const CODE_LOAD_BYTES: u32 = 56;
 
 /// Notes a function that was compiled.
-pub(super) fn note(strategy: ProfilingStrategy, name: &str, code: &NativeCode, bytes: &[u8]) {
+pub(super) fn note(strategy: ProfilingStrategy, name: &str, code: &NativeCode) {
     let result = match strategy {
         ProfilingStrategy::None => return,
         ProfilingStrategy::PerfMap => write_map(name, code),
-        ProfilingStrategy::JitDump => write_dump(name, code, bytes),
+        ProfilingStrategy::JitDump => write_dump(name, code),
     };
     if let Err(error) = result {
         tracing::warn!(target: "crescendo::tiering", %error, "cannot write for the profiler");
@@ -64,7 +64,8 @@ struct Dump {
     _marker: memmap2::Mmap,
 }
 
-fn write_dump(name: &str, code: &NativeCode, bytes: &[u8]) -> io::Result<()> {
+fn write_dump(name: &str, code: &NativeCode) -> io::Result<()> {
+    let bytes = code.bytes();
     static DUMP: OnceLock<Mutex<Option<Dump>>> = OnceLock::new();
     let dump = DUMP.get_or_init(|| Mutex::new(Dump::create().ok()));
     let mut dump = dump.lock().unwrap_or_else(PoisonError::into_inner);

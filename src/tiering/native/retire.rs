@@ -28,7 +28,7 @@ pub(super) struct Retired {
     /// Retirements so far.
     count: Arc<AtomicU64>,
     stores: Mutex<Stores>,
-    waiting: Mutex<Vec<(u64, NativeCode)>>,
+    waiting: Mutex<Vec<(u64, Arc<NativeCode>)>>,
 }
 
 /// The stores that have run wasm, and some that are gone.
@@ -80,7 +80,7 @@ impl Retired {
     }
 
     /// Keeps code that was just taken out of all records until nobody runs it.
-    pub(super) fn retire(&self, code: impl IntoIterator<Item = NativeCode>) {
+    pub(super) fn retire(&self, code: impl IntoIterator<Item = Arc<NativeCode>>) {
         let number = self.count.fetch_add(1, Ordering::SeqCst) + 1;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.extend(code.into_iter().map(|code| (number, code)));
@@ -98,9 +98,9 @@ impl Retired {
         let oldest = inside.filter(|entered| *entered != 0).min().unwrap_or(u64::MAX);
         drop(stores);
         let mut freed = 0;
-        // A store that entered before retirement n has a number of n at most.
+        // A store that entered before retirement n has a number of n at most. What other code calls goes after that.
         waiting.retain(|(number, code)| {
-            let used = oldest <= *number;
+            let used = oldest <= *number || Arc::strong_count(code) > 1;
             freed += if used { 0 } else { code.len() };
             used
         });
@@ -111,11 +111,15 @@ impl Retired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crescendo_code::NativeInfo;
+    use crescendo_code::{NativeCall, NativeInfo};
 
-    fn code() -> NativeCode {
-        let info = NativeInfo::default();
-        NativeCode::install(&[0xc3; 64], info).unwrap()
+    fn code() -> Arc<NativeCode> {
+        code_that_calls(None)
+    }
+
+    fn code_that_calls(callee: Option<Arc<NativeCode>>) -> Arc<NativeCode> {
+        let calls = [NativeCall { offset: 1, callee }];
+        Arc::new(NativeCode::install(&[0xe8; 64], calls.into(), NativeInfo::default()).unwrap())
     }
 
     #[test]
@@ -136,6 +140,17 @@ mod tests {
         second.leave();
         assert_eq!(retired.free(), 64);
         assert_eq!(retired.free(), 0);
+    }
+
+    #[test]
+    fn code_that_other_code_calls_is_freed_after_that() {
+        let retired = Retired::default();
+        let callee = code();
+        let caller = code_that_calls(Some(Arc::clone(&callee)));
+        retired.retire([callee]);
+        assert_eq!(retired.free(), 0);
+        retired.retire([caller]);
+        assert_eq!(retired.free() + retired.free(), 128);
     }
 
     #[test]

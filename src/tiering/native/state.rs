@@ -8,7 +8,7 @@ use crescendo_interp::Variant;
 use crescendo_jit::OptLevel;
 use crescendo_module::DefinedFuncIdx;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The native code of a module, and the instances whose records lead to it.
@@ -52,7 +52,7 @@ pub(super) enum Stage {
     /// It runs in the interpreter, and the compiler is at work.
     Compiling,
     /// Calls of it enter native code.
-    Compiled(NativeCode, OptLevel),
+    Compiled(Arc<NativeCode>, OptLevel),
     /// It stays in the interpreter, for this reason.
     Refused(String),
 }
@@ -119,7 +119,7 @@ impl Function {
 
 impl Stage {
     /// Takes the code out; the function is interpreted from then on.
-    pub(super) fn take_code(&mut self) -> Option<NativeCode> {
+    pub(super) fn take_code(&mut self) -> Option<Arc<NativeCode>> {
         match std::mem::take(self) {
             Stage::Compiled(code, _) => Some(code),
             other => {
@@ -129,7 +129,7 @@ impl Stage {
         }
     }
 
-    pub(super) fn code(&self) -> Option<&NativeCode> {
+    pub(super) fn code(&self) -> Option<&Arc<NativeCode>> {
         match self {
             Stage::Compiled(code, _) => Some(code),
             _ => None,
@@ -137,6 +137,6 @@ impl Stage {
     }
 
     fn code_bytes(&self) -> usize {
-        self.code().map_or(0, NativeCode::len)
+        self.code().map_or(0, |code| code.len())
     }
 }

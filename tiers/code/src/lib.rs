@@ -35,8 +35,8 @@ mod value_stack;
 
 pub use guards::GuardRange;
 pub use native::{
-    LandingPlace, NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall, NativeLanding,
-    NativeLocation, NativePlace, NativeTrap, NativeTry, ensure_native_memory, native_code_at,
+    LandingPlace, NativeCall, NativeClause, NativeCode, NativeInfo, NativeInlined, NativeInlinedCall,
+    NativeLanding, NativeLocation, NativePlace, NativeTrap, NativeTry, ensure_native_memory, native_code_at,
     native_landing_at,
 };
 pub use reservation::Reservation;

@@ -12,7 +12,7 @@ use std::io;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Bytes of the unit of allocation: a cache line, so that functions do not share one.
 const GRANULE: usize = 64;
@@ -144,7 +144,16 @@ impl<'a> LandingPlace<'a> {
     }
 }
 
-/// A piece of native code; its memory is given back on drop.
+/// A call in native code, by a displacement of four bytes relative to where they end.
+#[derive(Clone, Debug)]
+pub struct NativeCall {
+    /// Bytes from the code's start to the displacement.
+    pub offset: u32,
+    /// What is called; `None` for the code itself.
+    pub callee: Option<Arc<NativeCode>>,
+}
+
+/// A piece of native code; its memory is given back on drop. It keeps the pieces that it calls.
 #[derive(Debug)]
 pub struct NativeCode {
     piece: Box<Piece>,
@@ -157,6 +166,8 @@ struct Piece {
     /// Bytes of code.
     len: usize,
     info: NativeInfo,
+    /// Keeps what the code calls.
+    _calls: Box<[NativeCall]>,
 }
 
 struct Arena {
@@ -280,12 +291,13 @@ impl Arena {
 }
 
 impl NativeCode {
-    /// Copies code into executable memory. It must not depend on where it lies.
+    /// Copies code into executable memory. It must not depend on where it lies but for its calls, whose displacements
+    /// are filled in.
     ///
     /// # Errors
     ///
-    /// When there is no executable memory left, or the operating system refuses it.
-    pub fn install(code: &[u8], info: NativeInfo) -> io::Result<NativeCode> {
+    /// When there is no executable memory left, or the operating system refuses it, or a displacement is not in the code.
+    pub fn install(code: &[u8], calls: Box<[NativeCall]>, info: NativeInfo) -> io::Result<NativeCode> {
         ensure_native_memory()?;
         let arena = arena()?;
         let (first, used) = arena.allocate(code.len())?;
@@ -294,14 +306,15 @@ impl NativeCode {
         // What lies behind the code in its last granule traps if anything ever ran into it.
         let mut padded = code.to_vec();
         padded.resize(granules * GRANULE, 0xcc);
-        if let Err(error) = arena.pages.write(start, &padded) {
+        let linked = link(&mut padded[..code.len()], start, &calls);
+        if let Err(error) = linked.and_then(|()| arena.pages.write(start, &padded)) {
             arena.release(first, granules);
             return Err(error);
         }
         if used {
             synchronize_cores();
         }
-        let piece = Box::new(Piece { start, len: code.len(), info });
+        let piece = Box::new(Piece { start, len: code.len(), info, _calls: calls });
         let address = ptr::from_ref(&*piece).cast_mut();
         for granule in first..first + granules {
             arena.cell(granule).store(address, Ordering::Release);
@@ -314,6 +327,15 @@ impl NativeCode {
         existing_arena().map_or(ptr::null(), |arena| arena.pages.base().wrapping_add(self.piece.start))
     }
 
+    /// The code as it lies there.
+    pub fn bytes(&self) -> &[u8] {
+        if existing_arena().is_none() {
+            return &[];
+        }
+        // SAFETY: the code can be read, and nobody writes to it before this is dropped.
+        unsafe { std::slice::from_raw_parts(self.start(), self.len()) }
+    }
+
     /// Bytes of code.
     pub fn len(&self) -> usize {
         self.piece.len
@@ -323,6 +345,22 @@ impl NativeCode {
     pub fn is_empty(&self) -> bool {
         self.piece.len == 0
     }
+}
+
+/// Fills in the displacements of calls in code that is to lie at an offset of the arena.
+fn link(code: &mut [u8], start: usize, calls: &[NativeCall]) -> io::Result<()> {
+    for call in calls {
+        let offset = call.offset as usize;
+        let callee = call.callee.as_ref().map_or(start, |callee| callee.piece.start);
+        let end = start + offset + size_of::<i32>();
+        let field = code.get_mut(offset..offset + size_of::<i32>());
+        let distance = i32::try_from(callee as i64 - end as i64);
+        let (Some(field), Ok(distance)) = (field, distance) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        field.copy_from_slice(&distance.to_le_bytes());
+    }
+    Ok(())
 }
 
 impl Drop for NativeCode {
@@ -449,8 +487,8 @@ mod tests {
 
     #[test]
     fn addresses_lead_to_their_piece_while_it_lives() {
-        let first = NativeCode::install(&[0xc3; 100], info(1)).unwrap();
-        let second = NativeCode::install(&[0xc3; 64], info(2)).unwrap();
+        let first = NativeCode::install(&[0xc3; 100], Box::default(), info(1)).unwrap();
+        let second = NativeCode::install(&[0xc3; 64], Box::default(), info(2)).unwrap();
         let at = |code: &NativeCode, offset| native_code_at(code.start().wrapping_add(offset));
         let found = |code: &NativeCode, offset| {
             at(code, offset).map(|place| (place.info().module, place.frames().next().unwrap().1))
@@ -465,7 +503,36 @@ mod tests {
         drop(first);
         assert!(native_code_at(start).is_none());
         // Freed granules are used again.
-        let third = NativeCode::install(&[0xc3; 128], info(3)).unwrap();
+        let third = NativeCode::install(&[0xc3; 128], Box::default(), info(3)).unwrap();
         assert_eq!(found(&third, 127), Some((3, Some(20))));
+    }
+    #[test]
+    fn code_keeps_what_it_calls_and_finds_it() {
+        let callee = Arc::new(NativeCode::install(&[0xc3; 100], Box::default(), info(1)).unwrap());
+        let target = callee.start();
+        // call itself; call the other; return
+        let code = [0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3];
+        let calls = [
+            NativeCall { offset: 1, callee: None },
+            NativeCall { offset: 6, callee: Some(Arc::clone(&callee)) },
+        ];
+        let caller = NativeCode::install(&code, calls.into(), info(2)).unwrap();
+        let called = |offset: usize| {
+            let displacement = i32::from_le_bytes(caller.bytes()[offset..offset + 4].try_into().unwrap());
+            caller.start().wrapping_add(offset + 4).wrapping_offset(displacement as isize)
+        };
+        assert_eq!(called(1), caller.start());
+        assert_eq!(called(6), target);
+        drop(callee);
+        assert!(native_code_at(target).is_some(), "the caller keeps it");
+        drop(caller);
+        assert!(native_code_at(target).is_none());
+    }
+
+    #[test]
+    fn a_displacement_outside_of_the_code_is_an_error() {
+        let calls = [NativeCall { offset: 3, callee: None }];
+        let error = NativeCode::install(&[0xe8, 0, 0, 0, 0, 0xc3], calls.into(), info(1)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }

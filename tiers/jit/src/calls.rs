@@ -1,7 +1,7 @@
 //! Calls, tail calls and builtins.
 //!
-//! Every call goes through the callee's entry record, so that whoever rewrites the record redirects all
-//! callers.
+//! A call goes through the callee's entry record, so that whoever rewrites the record redirects all callers; but straight to the
+//! callee's code where that is the best that there will be.
 
 use crate::error::Step;
 use crate::flags::{self, Region};
@@ -9,18 +9,30 @@ use crate::function::Translator;
 use crate::osr::slot_offset;
 use crate::signature::{clif_type_of, native, results_in_memory};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, SigRef, Value, types};
+use cranelift_codegen::ir::{
+    ExtFuncData, ExternalName, FuncRef, InstBuilder, SigRef, UserExternalName, Value, types,
+};
 use crescendo_abi::frame::temp_slot;
 use crescendo_abi::{Builtin, ExitStatus, TrapCode, VmFuncRef, VmStoreContext};
-use crescendo_module::{FuncIdx, FuncType, HeapType, TableIdx, TypeId, TypeIdx};
+use crescendo_module::{DefinedFuncIdx, FuncIdx, FuncType, HeapType, TableIdx, TypeId, TypeIdx};
 use crescendo_semantics::Ty;
 use crescendo_semantics::lower::{Emit, clif_type};
 use crescendo_semantics::translate::Calls;
 
+/// Where a call goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// To the code of a function.
+    Code(FuncRef),
+    /// To an address.
+    Entry(Value),
+}
+
 /// What a call goes to: the callee's record, its native entry and its context.
 struct Callee {
+    /// Compiled functions have no use for it.
     record: Value,
-    entry: Value,
+    entry: Target,
     context: Value,
 }
 
@@ -47,7 +59,26 @@ impl<'a> Translator<'_, 'a> {
         let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
         let context = self.b.ins().load(types::I64, flags, record, VmFuncRef::CONTEXT);
         self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
-        Callee { record, entry, context }
+        Callee { record, entry: Target::Entry(entry), context }
+    }
+
+    /// The code of a function, if calls may go straight to it. Only x86-64 reaches all code by a displacement.
+    fn code_of(&mut self, func: FuncIdx, defined: DefinedFuncIdx) -> Step<Option<FuncRef>> {
+        let direct =
+            cfg!(target_arch = "x86_64") && (self.own == Some(func) || self.callees.has_code(defined));
+        if !direct {
+            return Ok(None);
+        }
+        if let Some(code) = self.buffers.callees.get(&func.as_u32()) {
+            return Ok(Some(*code));
+        }
+        let signature = self.native_signature(self.info.type_of_func(func), self.info.func_type_id(func))?;
+        let name = UserExternalName::new(0, func.as_u32());
+        let name = ExternalName::user(self.b.func.declare_imported_user_function(name));
+        let code = ExtFuncData { name, signature, colocated: true, patchable: false };
+        let code = self.b.import_function(code);
+        self.buffers.callees.insert(func.as_u32(), code);
+        Ok(Some(code))
     }
 
     /// Calls, or leaves by a tail call, with the arguments on the stack.
@@ -70,7 +101,12 @@ impl<'a> Translator<'_, 'a> {
         self.buffers.values.extend(place);
         self.append_values(ty.params().len())?;
         if tail {
-            self.b.ins().return_call_indirect(signature, callee.entry, &self.buffers.values);
+            match callee.entry {
+                Target::Code(code) => self.b.ins().return_call(code, &self.buffers.values),
+                Target::Entry(entry) => {
+                    self.b.ins().return_call_indirect(signature, entry, &self.buffers.values)
+                }
+            };
             return self.unreachable_from_here();
         }
         let returned = self.call_or_try(signature, callee.entry);
@@ -144,14 +180,23 @@ impl Calls for Translator<'_, '_> {
         }
         let ty = self.info.type_of_func(func);
         let id = self.info.func_type_id(func);
-        let callee = match func.as_u32().checked_sub(self.info.imported_func_count()) {
+        let callee = match self.info.defined_func(func) {
             Some(defined) => {
-                let offset = self.offsets.defined_func(defined) as i32;
-                let record = self.b.ins().iadd_imm_s(self.context, i64::from(offset));
-                let flags = flags::place(self.b.func, Region::Records);
-                let entry = offset + VmFuncRef::NATIVE;
-                let entry = self.b.ins().load(types::I64, flags, self.context, entry);
-                Callee { record, entry, context: self.context }
+                let code = self.code_of(func, defined)?;
+                let context = self.context;
+                match code {
+                    // A frame that was taken over leaves by the record.
+                    Some(code) if !tail || self.takeover.is_none() => {
+                        Callee { record: context, entry: Target::Code(code), context }
+                    }
+                    _ => {
+                        let offset = self.offsets.defined_func(defined.as_u32()) as i32;
+                        let record = self.b.ins().iadd_imm_s(context, i64::from(offset));
+                        let flags = flags::place(self.b.func, Region::Records);
+                        let entry = self.b.ins().load(types::I64, flags, context, offset + VmFuncRef::NATIVE);
+                        Callee { record, entry: Target::Entry(entry), context }
+                    }
+                }
             }
             None => {
                 let record = self.context_pointer(self.offsets.imported_func(func.as_u32()));
@@ -159,7 +204,7 @@ impl Calls for Translator<'_, '_> {
                 let entry = self.b.ins().load(types::I64, flags, record, VmFuncRef::NATIVE);
                 let context = self.b.ins().load(types::I64, flags::constant(), record, VmFuncRef::CONTEXT);
                 self.set_store(self.context, VmStoreContext::NATIVE_CALLER);
-                Callee { record, entry, context }
+                Callee { record, entry: Target::Entry(entry), context }
             }
         };
         self.finish_call(&callee, ty, id, tail)

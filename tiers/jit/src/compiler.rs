@@ -1,9 +1,9 @@
 //! The public entry: options, Cranelift's settings, and running it over a function.
 
+use crate::callees::Callees;
 use crate::error::{CompileError, Step};
 use crate::function::{Buffers, Translator};
-use crate::inline::Inlining;
-use crate::output::{Compiled, collect};
+use crate::output::{Compiled, collect, refers_outside};
 use crate::thunks::{CallThunks, EntryThunks, Maker};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -90,8 +90,8 @@ pub struct Request<'a> {
     pub entry: Entry,
     /// How it is optimised.
     pub opt_level: OptLevel,
-    /// What it calls without a call.
-    pub inlining: &'a dyn Inlining,
+    /// How it calls other functions.
+    pub callees: &'a dyn Callees,
 }
 
 /// Buffers of the compiler, kept from function to function; each thread that compiles has its own.
@@ -182,7 +182,7 @@ impl Compiler {
     /// # Errors
     /// When the signature has types that are not supported.
     pub fn entry_thunks(&self, scratch: &mut Scratch, ty: &FuncType) -> Result<EntryThunks, CompileError> {
-        let generate = |context: &mut Context| self.generate(&self.thunks, context);
+        let generate = |context: &mut Context| self.generate_thunk(context);
         self.maker(scratch, ty, &generate).entries()
     }
 
@@ -191,7 +191,7 @@ impl Compiler {
     /// # Errors
     /// When the signature has types that are not supported.
     pub fn call_thunks(&self, scratch: &mut Scratch, ty: &FuncType) -> Result<CallThunks, CompileError> {
-        let generate = |context: &mut Context| self.generate(&self.thunks, context);
+        let generate = |context: &mut Context| self.generate_thunk(context);
         self.maker(scratch, ty, &generate).calls()
     }
 
@@ -253,11 +253,17 @@ impl Compiler {
 
     fn generate(&self, target: &OwnedTargetIsa, context: &mut Context) -> Step {
         match context.compile(&**target, &mut ControlPlane::default()) {
-            Ok(code) if code.buffer.relocs().is_empty() => Ok(()),
-            Ok(_) => {
-                Err(CompileError::Codegen { message: "the code refers to something outside".to_string() })
-            }
+            Ok(_) => Ok(()),
             Err(error) => Err(CompileError::of_codegen(error.inner)),
+        }
+    }
+
+    /// Thunks get every address from their arguments or as a constant.
+    fn generate_thunk(&self, context: &mut Context) -> Step {
+        self.generate(&self.thunks, context)?;
+        match context.compiled_code() {
+            Some(code) if code.buffer.relocs().is_empty() => Ok(()),
+            _ => Err(refers_outside()),
         }
     }
 }

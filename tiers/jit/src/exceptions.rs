@@ -6,6 +6,7 @@
 //! carries from where the engine has put it, and branches to the clause's label. What the engine needs to know of a
 //! function's clauses is in [`crate::Compiled`]; the tags are those of the context, which calls keep in the frame.
 
+use crate::calls::Target;
 use crate::error::{CompileError, Step};
 use crate::flags::{self, Region};
 use crate::function::{ControlFrame, Translator};
@@ -79,9 +80,12 @@ impl Translator<'_, '_> {
     }
 
     /// Calls with the listed values, and goes on where it returns.
-    pub(crate) fn call_or_try(&mut self, signature: SigRef, callee: Value) -> Returned {
+    pub(crate) fn call_or_try(&mut self, signature: SigRef, callee: Target) -> Returned {
         let Some(index) = self.handler() else {
-            return Returned::Inst(self.b.ins().call_indirect(signature, callee, &self.buffers.values));
+            return Returned::Inst(match callee {
+                Target::Code(code) => self.b.ins().call(code, &self.buffers.values),
+                Target::Entry(entry) => self.b.ins().call_indirect(signature, entry, &self.buffers.values),
+            });
         };
         let landing = self.landing(index);
         let next = self.b.create_block();
@@ -100,7 +104,10 @@ impl Translator<'_, '_> {
         ];
         let table = ExceptionTableData::new(signature, returned, items);
         let table = self.b.func.dfg.exception_tables.push(table);
-        self.b.ins().try_call_indirect(callee, &self.buffers.values, table);
+        match callee {
+            Target::Code(code) => self.b.ins().try_call(code, &self.buffers.values, table),
+            Target::Entry(entry) => self.b.ins().try_call_indirect(entry, &self.buffers.values, table),
+        };
         self.b.seal_block(next);
         self.b.switch_to_block(next);
         Returned::Block(next)
@@ -285,7 +292,7 @@ impl Translator<'_, '_> {
         let callee = self.word(self.options.support.builtin as u64);
         self.buffers.values.clear();
         self.buffers.values.extend([self.context, args, a, b, function]);
-        self.call_or_try(signature, callee);
+        self.call_or_try(signature, Target::Entry(callee));
         self.b.ins().trap(clif_trap_code(TrapCode::UnreachableCodeReached));
         self.unreachable_from_here()
     }

@@ -3,13 +3,14 @@
 //! Locals are variables of the frontend, which finds their values (SSA form); operands are values. A
 //! comparison's result is kept as the condition that it is (`i8`) until somebody needs the integer.
 
-use crate::compiler::{CompilerOptions, Entry, Request};
+use crate::callees::Callees;
+use crate::compiler::{CompilerOptions, Entry, OptLevel, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
-use crate::inline::{Body, Inlining, Places};
+use crate::inline::{Body, Places};
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, results_in_memory};
-use cranelift_codegen::ir::{Block, BlockArg, Function, SigRef, SourceLoc, StackSlot, Type, Value};
+use cranelift_codegen::ir::{Block, BlockArg, FuncRef, Function, SigRef, SourceLoc, StackSlot, Type, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
@@ -82,6 +83,8 @@ pub(crate) struct Buffers {
     /// Canonical ids of the signatures that are called.
     pub(crate) called: Vec<TypeId>,
     pub(crate) signatures: HashMap<u32, SigRef>,
+    /// The functions whose code is called straight, by index.
+    pub(crate) callees: HashMap<u32, FuncRef>,
     pub(crate) tries: Vec<OpenTry>,
 }
 
@@ -96,6 +99,7 @@ impl Buffers {
         self.accesses.clear();
         self.called.clear();
         self.signatures.clear();
+        self.callees.clear();
         self.tries.clear();
     }
 }
@@ -116,7 +120,7 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) options: &'a CompilerOptions,
     pub(crate) info: &'a ModuleInfo,
     pub(crate) bytes: &'a [u8],
-    pub(crate) inlining: &'a dyn Inlining,
+    pub(crate) callees: &'a dyn Callees,
     pub(crate) offsets: &'a VmOffsets,
     pub(crate) variant: Variant,
     /// The function whose body is translated: the one that is compiled, or one that is inlined.
@@ -127,6 +131,9 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) first_variable: u32,
     /// Its own frame, as an index.
     pub(crate) function_frame: usize,
+    /// The function that is compiled, if its calls of itself may go straight to the new code: not where better code follows, nor where
+    /// the code is entered at a loop.
+    pub(crate) own: Option<FuncIdx>,
     /// The bodies around an inlined one, from the outermost on.
     pub(crate) callers: Vec<Body<'a>>,
     /// Bytes of bodies that may still be inlined.
@@ -198,7 +205,7 @@ impl<'f, 'a> Translator<'f, 'a> {
             options,
             info,
             bytes: request.bytes,
-            inlining: request.inlining,
+            callees: request.callees,
             offsets: request.offsets,
             variant: request.variant,
             func: index,
@@ -206,6 +213,7 @@ impl<'f, 'a> Translator<'f, 'a> {
             ty,
             first_variable: 0,
             function_frame: 0,
+            own: (request.entry == Entry::Call && request.opt_level == OptLevel::Speed).then_some(index),
             callers: Vec::new(),
             inline_budget: Translator::inlining_budget(request),
             hints: options.branch_hints.then(|| info.hints(request.bytes)),

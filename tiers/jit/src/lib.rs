@@ -1,7 +1,7 @@
 //! WebAssembly functions to machine code, with Cranelift, one function at a time.
 //!
-//! In goes a validated function of a module ([`Request`]), out come position-independent bytes without
-//! relocations, the rows of instructions that trap, and a map from code to wasm offsets ([`Compiled`]). The
+//! In goes a validated function of a module ([`Request`]), out come position-independent bytes with the calls
+//! whose displacements are still to be filled in, the rows of instructions that trap, and a map from code to wasm offsets ([`Compiled`]). The
 //! crate owns no executable memory, starts no threads and knows no instance: the code gets everything from
 //! its context, so that all instances of a module share it. The engine's tiering installs what comes out
 //! here. Its invariant: compiling a validated function never panics, and the code reads and writes nothing
@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`Compiler`], [`CompilerOptions`], [`Support`] | Cranelift for this machine, and what the code calls |
 //! | [`Request`], [`Entry`] | a function to compile, from its start or from a loop |
-//! | [`Inlining`], [`InlinedCall`] | calls that become a part of the caller's code |
+//! | [`Callees`], [`InlinedCall`], [`DirectCall`] | calls that become a part of the caller's code, or go straight to the callee's |
 //! | [`Compiled`], [`Trap`], [`Location`], [`Landing`] | machine code and what is known of its instructions |
 //! | [`EntryThunks`], [`CallThunks`], [`Thunk`] | the ways between native code, interpreter and host, two sets a signature |
 //! | [`Scratch`] | reused buffers |
@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod bulk;
+mod callees;
 mod calls;
 mod checks;
 mod compiler;
@@ -55,9 +56,9 @@ mod tests;
 mod thunks;
 mod variables;
 
+pub use callees::{Callees, UnknownCallees};
 pub use compiler::{Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
 pub use error::CompileError;
-pub use inline::{Inlining, NoInlining};
-pub use output::{Clause, Compiled, InlinedCall, Landing, Location, Trap, Try};
+pub use output::{Clause, Compiled, DirectCall, InlinedCall, Landing, Location, Trap, Try};
 pub use signature::{results_in_memory, shape};
 pub use thunks::{CallThunks, EntryThunks, Thunk};

@@ -5,11 +5,16 @@ use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
 use crate::inline::Places;
 use crate::memory::{access_place, is_access};
-use cranelift_codegen::ir::TrapCode as ClifTrapCode;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::function::FunctionParameters;
+use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrapCode};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::{ExceptionContextLoc, Final, FinalizedMachExceptionHandler, MachBufferFinalized};
+use cranelift_codegen::{
+    ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
+    MachBufferFinalized,
+};
 use crescendo_abi::TrapCode;
-use crescendo_module::TypeId;
+use crescendo_module::{FuncIdx, TypeId};
 use crescendo_semantics::lower::trap_code;
 
 /// An instruction that may trap by a fault.
@@ -79,11 +84,19 @@ pub struct Clause {
     pub number: u32,
 }
 
+/// A call that goes straight to a function's code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DirectCall {
+    /// Byte offset in the code of the call's displacement: four bytes, relative to where they end.
+    pub offset: u32,
+    /// The callee: the function itself, or one that has code by [`Callees::has_code`](crate::Callees::has_code).
+    pub callee: FuncIdx,
+}
+
 /// A compiled function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// The machine code, constants included: position-independent, without relocations. It is entered at its
-    /// start.
+    /// The machine code, constants included: position-independent but for `calls`. It is entered at its start.
     pub code: Vec<u8>,
     /// What the code's address has to be a multiple of, in bytes.
     pub alignment: u32,
@@ -93,6 +106,8 @@ pub struct Compiled {
     pub locations: Vec<Location>,
     /// The calls that are a part of the code.
     pub inlined: Vec<InlinedCall>,
+    /// The displacements that whoever places the code has to fill in.
+    pub calls: Vec<DirectCall>,
     /// Canonical ids of the signatures that the code calls, sorted, each once.
     pub called: Vec<TypeId>,
     /// The calls whose exceptions the code may catch, by their return addresses.
@@ -185,17 +200,35 @@ pub(crate) fn collect(
     called.sort_unstable();
     called.dedup();
     let places = &scratch.buffers.places;
+    let calls = direct_calls(buffer, &scratch.context.func.params)?;
     Ok(Compiled {
         code: code.code_buffer().to_vec(),
         alignment: buffer.alignment.max(target.function_alignment().preferred),
         traps,
         locations: locations(&spots, places),
         inlined: places.calls().to_vec(),
+        calls,
         called: called.clone(),
         landings,
         tries,
         frame_size: buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset),
     })
+}
+
+/// What Cranelift leaves to be filled in.
+fn direct_calls(buffer: &MachBufferFinalized<Final>, names: &FunctionParameters) -> Step<Vec<DirectCall>> {
+    let call = |reloc: &FinalizedMachReloc| match (reloc.kind, reloc.addend, &reloc.target) {
+        (Reloc::X86CallPCRel4, -4, FinalizedRelocTarget::ExternalName(ExternalName::User(name))) => {
+            let callee = names.user_named_funcs().get(*name).ok_or_else(refers_outside)?;
+            Ok(DirectCall { offset: reloc.offset, callee: FuncIdx::new(callee.index) })
+        }
+        _ => Err(refers_outside()),
+    };
+    buffer.relocs().iter().map(call).collect()
+}
+
+pub(crate) fn refers_outside() -> CompileError {
+    CompileError::Codegen { message: "the code refers to something outside".to_string() }
 }
 
 /// The call sites that have landings, sorted.

@@ -1,8 +1,8 @@
 //! Modules to compile, and what every compiled function has to be like.
 
 use crate::{
-    CompileError, Compiled, Compiler, CompilerOptions, Entry, Inlining, NoInlining, OptLevel, Request,
-    Scratch, Support,
+    Callees, CompileError, Compiled, Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support,
+    UnknownCallees,
 };
 use crescendo_abi::{ContextCounts, TrapCode, Variant, VmOffsets};
 use crescendo_module::{DefinedFuncIdx, FuncIdx, ModuleConfig, ModuleInfo, Proposal, TypeRegistry};
@@ -72,9 +72,9 @@ impl Module {
     pub(crate) fn request(&self, func: DefinedFuncIdx, variant: Variant, entry: Entry) -> Request<'_> {
         let Module { info, bytes, offsets } = self;
         let opt_level = if func.as_u32() % 2 == 1 { OptLevel::None } else { OptLevel::Speed };
-        let inlining: &dyn Inlining =
-            if (func.as_u32() / 2).is_multiple_of(2) { &Small } else { &NoInlining };
-        Request { info, bytes, offsets, func, variant, entry, opt_level, inlining }
+        let callees: &dyn Callees =
+            if (func.as_u32() / 2).is_multiple_of(2) { &Small } else { &UnknownCallees };
+        Request { info, bytes, offsets, func, variant, entry, opt_level, callees }
     }
 
     /// A function's operators with their offsets.
@@ -92,13 +92,17 @@ impl Module {
     }
 }
 
-/// Inlines functions with bodies of up to 100 bytes.
+/// Inlines functions with bodies of up to 100 bytes; every other function has code.
 #[derive(Debug)]
 struct Small;
 
-impl Inlining for Small {
-    fn most_bytes(&self, _callee: DefinedFuncIdx) -> usize {
+impl Callees for Small {
+    fn most_inlined_bytes(&self, _callee: DefinedFuncIdx) -> usize {
         100
+    }
+
+    fn has_code(&self, callee: DefinedFuncIdx) -> bool {
+        callee.as_u32() % 2 == 1
     }
 }
 
