@@ -209,5 +209,5 @@ fn install(
         tries: tries.into(),
         clauses: clauses.into(),
     };
-    Ok(NativeCode::install(&compiled.code, calls.collect::<Result<_>>()?, info)?)
+    Ok(NativeCode::install(&compiled.code, &calls.collect::<Result<Vec<_>>>()?, info)?)
 }

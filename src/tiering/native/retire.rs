@@ -97,14 +97,25 @@ impl Retired {
             stores.list.iter().filter_map(Weak::upgrade).map(|store| store.entered.load(Ordering::Acquire));
         let oldest = inside.filter(|entered| *entered != 0).min().unwrap_or(u64::MAX);
         drop(stores);
+        // A store that entered before retirement n has a number of n at most. What other code calls goes after that, which mostly
+        // is younger.
         let mut freed = 0;
-        // A store that entered before retirement n has a number of n at most. What other code calls goes after that.
-        waiting.retain(|(number, code)| {
-            let used = oldest <= *number || Arc::strong_count(code) > 1;
-            freed += if used { 0 } else { code.len() };
-            used
-        });
-        freed
+        loop {
+            let before = freed;
+            let mut kept = Vec::with_capacity(waiting.len());
+            while let Some((number, code)) = waiting.pop() {
+                if oldest <= number || Arc::strong_count(&code) > 1 {
+                    kept.push((number, code));
+                } else {
+                    freed += code.len();
+                }
+            }
+            kept.reverse();
+            *waiting = kept;
+            if freed == before {
+                return freed;
+            }
+        }
     }
 }
 
@@ -119,7 +130,7 @@ mod tests {
 
     fn code_that_calls(callee: Option<Arc<NativeCode>>) -> Arc<NativeCode> {
         let calls = [NativeCall { offset: 1, callee }];
-        Arc::new(NativeCode::install(&[0xe8; 64], calls.into(), NativeInfo::default()).unwrap())
+        Arc::new(NativeCode::install(&[0xe8; 64], &calls, NativeInfo::default()).unwrap())
     }
 
     #[test]
@@ -144,13 +155,16 @@ mod tests {
 
     #[test]
     fn code_that_other_code_calls_is_freed_after_that() {
-        let retired = Retired::default();
-        let callee = code();
-        let caller = code_that_calls(Some(Arc::clone(&callee)));
-        retired.retire([callee]);
-        assert_eq!(retired.free(), 0);
-        retired.retire([caller]);
-        assert_eq!(retired.free() + retired.free(), 128);
+        for callee_first in [true, false] {
+            let retired = Retired::default();
+            let callee = code();
+            let caller = code_that_calls(Some(Arc::clone(&callee)));
+            let (first, second) = if callee_first { (callee, caller) } else { (caller, callee) };
+            retired.retire([first]);
+            assert_eq!(retired.free(), if callee_first { 0 } else { 64 });
+            retired.retire([second]);
+            assert_eq!(retired.free(), if callee_first { 128 } else { 64 });
+        }
     }
 
     #[test]

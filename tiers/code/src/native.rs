@@ -167,7 +167,7 @@ struct Piece {
     len: usize,
     info: NativeInfo,
     /// Keeps what the code calls.
-    _calls: Box<[NativeCall]>,
+    callees: Vec<Arc<NativeCode>>,
 }
 
 struct Arena {
@@ -297,7 +297,7 @@ impl NativeCode {
     /// # Errors
     ///
     /// When there is no executable memory left, or the operating system refuses it, or a displacement is not in the code.
-    pub fn install(code: &[u8], calls: Box<[NativeCall]>, info: NativeInfo) -> io::Result<NativeCode> {
+    pub fn install(code: &[u8], calls: &[NativeCall], info: NativeInfo) -> io::Result<NativeCode> {
         ensure_native_memory()?;
         let arena = arena()?;
         let (first, used) = arena.allocate(code.len())?;
@@ -306,7 +306,7 @@ impl NativeCode {
         // What lies behind the code in its last granule traps if anything ever ran into it.
         let mut padded = code.to_vec();
         padded.resize(granules * GRANULE, 0xcc);
-        let linked = link(&mut padded[..code.len()], start, &calls);
+        let linked = link(&mut padded[..code.len()], start, calls);
         if let Err(error) = linked.and_then(|()| arena.pages.write(start, &padded)) {
             arena.release(first, granules);
             return Err(error);
@@ -314,7 +314,11 @@ impl NativeCode {
         if used {
             synchronize_cores();
         }
-        let piece = Box::new(Piece { start, len: code.len(), info, _calls: calls });
+        let mut callees: Vec<_> = calls.iter().filter_map(|call| call.callee.clone()).collect();
+        callees.sort_unstable_by_key(|callee| callee.piece.start);
+        callees.dedup_by_key(|callee| callee.piece.start);
+        callees.shrink_to_fit();
+        let piece = Box::new(Piece { start, len: code.len(), info, callees });
         let address = ptr::from_ref(&*piece).cast_mut();
         for granule in first..first + granules {
             arena.cell(granule).store(address, Ordering::Release);
@@ -363,8 +367,9 @@ fn link(code: &mut [u8], start: usize, calls: &[NativeCall]) -> io::Result<()> {
     Ok(())
 }
 
-impl Drop for NativeCode {
-    fn drop(&mut self) {
+impl NativeCode {
+    /// Gives the memory back.
+    fn release(&self) {
         let Some(arena) = existing_arena() else { return };
         let first = self.piece.start / GRANULE;
         let granules = self.piece.len.div_ceil(GRANULE).max(1);
@@ -372,6 +377,19 @@ impl Drop for NativeCode {
             arena.cell(granule).store(ptr::null_mut(), Ordering::Release);
         }
         arena.release(first, granules);
+    }
+}
+
+impl Drop for NativeCode {
+    fn drop(&mut self) {
+        self.release();
+        // Not one inside the other: chains of calls are as long as a guest likes.
+        let mut callees = std::mem::take(&mut self.piece.callees);
+        while let Some(callee) = callees.pop() {
+            if let Some(mut last) = Arc::into_inner(callee) {
+                callees.append(&mut last.piece.callees);
+            }
+        }
     }
 }
 
@@ -465,6 +483,11 @@ mod tests {
         }
     }
 
+    /// Whether there is code of a module at an address: other tests use the arena at the same time.
+    fn is_there(pc: *const u8, module: usize) -> bool {
+        native_code_at(pc).is_some_and(|place| place.info().module == module)
+    }
+
     #[test]
     fn a_place_in_an_inlined_call_has_all_its_frames() {
         let inlined = [
@@ -487,8 +510,8 @@ mod tests {
 
     #[test]
     fn addresses_lead_to_their_piece_while_it_lives() {
-        let first = NativeCode::install(&[0xc3; 100], Box::default(), info(1)).unwrap();
-        let second = NativeCode::install(&[0xc3; 64], Box::default(), info(2)).unwrap();
+        let first = NativeCode::install(&[0xc3; 100], &[], info(1)).unwrap();
+        let second = NativeCode::install(&[0xc3; 64], &[], info(2)).unwrap();
         let at = |code: &NativeCode, offset| native_code_at(code.start().wrapping_add(offset));
         let found = |code: &NativeCode, offset| {
             at(code, offset).map(|place| (place.info().module, place.frames().next().unwrap().1))
@@ -501,14 +524,15 @@ mod tests {
         assert_eq!(native_trap_at(first.start().addr() + 5), None);
         let start = first.start();
         drop(first);
-        assert!(native_code_at(start).is_none());
+        assert!(!is_there(start, 1));
         // Freed granules are used again.
-        let third = NativeCode::install(&[0xc3; 128], Box::default(), info(3)).unwrap();
+        let third = NativeCode::install(&[0xc3; 128], &[], info(3)).unwrap();
         assert_eq!(found(&third, 127), Some((3, Some(20))));
     }
+
     #[test]
     fn code_keeps_what_it_calls_and_finds_it() {
-        let callee = Arc::new(NativeCode::install(&[0xc3; 100], Box::default(), info(1)).unwrap());
+        let callee = Arc::new(NativeCode::install(&[0xc3; 100], &[], info(11)).unwrap());
         let target = callee.start();
         // call itself; call the other; return
         let code = [0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xc3];
@@ -516,23 +540,36 @@ mod tests {
             NativeCall { offset: 1, callee: None },
             NativeCall { offset: 6, callee: Some(Arc::clone(&callee)) },
         ];
-        let caller = NativeCode::install(&code, calls.into(), info(2)).unwrap();
+        let caller = NativeCode::install(&code, &calls, info(12)).unwrap();
         let called = |offset: usize| {
             let displacement = i32::from_le_bytes(caller.bytes()[offset..offset + 4].try_into().unwrap());
             caller.start().wrapping_add(offset + 4).wrapping_offset(displacement as isize)
         };
         assert_eq!(called(1), caller.start());
         assert_eq!(called(6), target);
-        drop(callee);
-        assert!(native_code_at(target).is_some(), "the caller keeps it");
+        drop((callee, calls));
+        assert!(is_there(target, 11), "the caller keeps it");
         drop(caller);
-        assert!(native_code_at(target).is_none());
+        assert!(!is_there(target, 11));
+    }
+
+    #[test]
+    fn long_chains_of_calls_are_freed_on_a_small_stack() {
+        let mut code = NativeCode::install(&[0xc3], &[], info(13)).unwrap();
+        let first = code.start();
+        for _ in 0..20_000 {
+            let calls = [NativeCall { offset: 1, callee: Some(Arc::new(code)) }];
+            code = NativeCode::install(&[0xe8, 0, 0, 0, 0, 0xc3], &calls, info(13)).unwrap();
+        }
+        assert!(is_there(first, 13));
+        std::thread::Builder::new().stack_size(64 << 10).spawn(|| drop(code)).unwrap().join().unwrap();
+        assert!(!is_there(first, 13));
     }
 
     #[test]
     fn a_displacement_outside_of_the_code_is_an_error() {
         let calls = [NativeCall { offset: 3, callee: None }];
-        let error = NativeCode::install(&[0xe8, 0, 0, 0, 0, 0xc3], calls.into(), info(1)).unwrap_err();
+        let error = NativeCode::install(&[0xe8, 0, 0, 0, 0, 0xc3], &calls, info(1)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }
