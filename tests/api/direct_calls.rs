@@ -150,7 +150,7 @@ fn fuel_is_that_of_other_calls() {
 #[test]
 fn code_that_makes_room_goes_on_where_it_is_called_straight() {
     // Each function calls the one before, which has code by then; the budget is enough for a few.
-    let count = 60;
+    let count = 25;
     let mut functions = String::from("(func $f0 (export \"f0\") (param i32) (result i32) (local.get 0))");
     for n in 1..count {
         let previous = n - 1;
@@ -161,7 +161,7 @@ fn code_that_makes_room_goes_on_where_it_is_called_straight() {
     }
     let text = format!("(module {functions})");
     for mode in [TieringMode::Synchronous, TieringMode::Dynamic] {
-        for budget in [300, 2000] {
+        for budget in [300, 1000] {
             let engine = engine(Tiering::new(mode).calls(2).max_inlined_bytes(0).code_budget(budget));
             let module = module(&engine, &text);
             let mut stores: Vec<_> = (0..2)
@@ -171,7 +171,7 @@ fn code_that_makes_room_goes_on_where_it_is_called_straight() {
                     (store, instance)
                 })
                 .collect();
-            for round in 0..20 {
+            for round in 0..6 {
                 for n in (0..count).chain((0..count).rev()) {
                     let (store, instance) = &mut stores[(round % 2) as usize];
                     let func = instance.get_typed_func::<i32, i32>(&*store, &format!("f{n}")).unwrap();
