@@ -8,9 +8,12 @@ use crate::compiler::{CompilerOptions, Entry, OptLevel, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
 use crate::inline::{Body, Places};
+use crate::operands::Widening;
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, results_in_memory};
-use cranelift_codegen::ir::{Block, BlockArg, FuncRef, Function, SigRef, SourceLoc, StackSlot, Type, Value};
+use cranelift_codegen::ir::{
+    Block, BlockArg, FuncRef, Function, SigRef, SourceLoc, StackSlot, Type, Value, types,
+};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use crescendo_abi::{Variant, VmOffsets};
@@ -74,6 +77,7 @@ pub(crate) struct Buffers {
     pub(crate) locals: Vec<Type>,
     /// Blocks that the frontend's table of each variable reaches to.
     variable_blocks: Vec<u32>,
+    pub(crate) widening: Widening,
     pub(crate) values: Vec<Value>,
     pub(crate) block_args: Vec<BlockArg>,
     pub(crate) depths: Vec<u32>,
@@ -95,6 +99,7 @@ impl Buffers {
         self.saved.clear();
         self.locals.clear();
         self.variable_blocks.clear();
+        self.widening.clear();
         self.places.clear();
         self.accesses.clear();
         self.called.clear();
@@ -149,6 +154,8 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) takeover: Option<Takeover>,
     /// Whether there is an instruction that multiplies and adds.
     pub(crate) fused: bool,
+    /// Whether variables of `i32` locals have 64 bits.
+    pub(crate) widens: bool,
     /// Whether an operand may be a vector, which has two slots.
     pub(crate) has_vectors: bool,
     /// Operands below this height are variables; see `osr.rs`.
@@ -223,6 +230,7 @@ impl<'f, 'a> Translator<'f, 'a> {
             results: None,
             takeover: None,
             fused,
+            widens: request.opt_level == OptLevel::Speed,
             has_vectors: false,
             settled: 0,
             reach: Reach::new(),
@@ -254,15 +262,26 @@ impl<'f, 'a> Translator<'f, 'a> {
 
     fn declare_local(&mut self, ty: Type, n: u32) {
         for _ in 0..n {
-            self.declare_variable(ty);
+            self.declare_local_variable(ty);
         }
         let len = self.buffers.locals.len() + n as usize;
         self.buffers.locals.resize(len, ty);
     }
 
+    /// A variable for a local; see [`Widening`].
+    pub(crate) fn declare_local_variable(&mut self, ty: Type) -> Variable {
+        let wide = ty == types::I32 && self.widens;
+        self.declare(if wide { types::I64 } else { ty }, wide)
+    }
+
     /// A new variable of the frontend.
     pub(crate) fn declare_variable(&mut self, ty: Type) -> Variable {
+        self.declare(ty, false)
+    }
+
+    fn declare(&mut self, ty: Type, is_wide: bool) -> Variable {
         self.buffers.variable_blocks.push(0);
+        self.buffers.widening.push(is_wide);
         self.b.declare_var(ty)
     }
 
@@ -301,7 +320,7 @@ impl<'f, 'a> Translator<'f, 'a> {
         let params = self.ty.params().len();
         for i in 0..params {
             let value = self.b.block_params(entry)[first + i];
-            self.b.def_var(Variable::from_u32(i as u32), value);
+            self.define_local(Variable::from_u32(i as u32), value);
         }
         let mut zero: Option<(Type, Value)> = None;
         for i in params..self.buffers.locals.len() {
@@ -311,7 +330,7 @@ impl<'f, 'a> Translator<'f, 'a> {
                 _ => self.constant_of(ty, 0),
             };
             zero = Some((ty, value));
-            self.b.def_var(Variable::from_u32(i as u32), value);
+            self.define_local(Variable::from_u32(i as u32), value);
         }
     }
 

@@ -217,8 +217,8 @@ impl<'a> Translator<'_, 'a> {
     fn define_inlined_locals(&mut self, ty: &FuncType, body: &FunctionBody<'a>) -> Step<u32> {
         let mut first = None;
         for (index, ty) in ty.params().iter().enumerate() {
-            let variable = self.declare_variable(clif_type_of(*ty));
-            self.b.def_var(variable, self.buffers.values[index]);
+            let variable = self.declare_local_variable(clif_type_of(*ty));
+            self.define_local(variable, self.buffers.values[index]);
             first.get_or_insert(variable);
         }
         for declared in body.get_locals_reader()? {
@@ -229,8 +229,8 @@ impl<'a> Translator<'_, 'a> {
             let ty = clif_type(Ty::of(ty));
             let zero = self.constant_of(ty, 0);
             for _ in 0..n {
-                let variable = self.declare_variable(ty);
-                self.b.def_var(variable, zero);
+                let variable = self.declare_local_variable(ty);
+                self.define_local(variable, zero);
                 first.get_or_insert(variable);
             }
         }

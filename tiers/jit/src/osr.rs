@@ -53,7 +53,7 @@ impl Translator<'_, '_> {
             } else {
                 self.constant_of(ty, 0)
             };
-            self.b.def_var(Variable::from_u32(index as u32), value);
+            self.define_local(Variable::from_u32(index as u32), value);
             slot += slots_of(ty);
         }
         let (entry, start) = (self.b.create_block(), self.b.create_block());

@@ -62,6 +62,7 @@ impl Variables for Translator<'_, '_> {
     fn local_get(&mut self, local: u32) -> Step {
         let variable = self.local(local)?;
         let value = self.b.use_var(variable);
+        let value = if self.buffers.widening.is_wide(variable) { self.half(value) } else { value };
         self.push(value);
         Ok(())
     }
@@ -69,7 +70,7 @@ impl Variables for Translator<'_, '_> {
     fn local_set(&mut self, local: u32) -> Step {
         let value = self.pop()?;
         let variable = self.local(local)?;
-        self.b.def_var(variable, value);
+        self.define_local(variable, value);
         Ok(())
     }
 
