@@ -104,8 +104,16 @@ fn results_exceptions_and_tail_calls_are_those_of_other_calls() {
     }
 }
 
-/// The functions of an error's frames, innermost first.
-fn names(error: &Error) -> Vec<String> {
+/// Calls an export, which must trap. Gives the functions of the frames, innermost first.
+fn frames_of_trap(
+    store: &mut Store<()>,
+    instance: &Instance,
+    name: &str,
+    param: i32,
+    code: TrapCode,
+) -> Vec<String> {
+    let error = call(store, instance, name, &[Val::I32(param)]).unwrap_err();
+    assert_eq!(error.trap().expect("a trap").code(), code);
     let frames = error.backtrace().expect("a backtrace").frames();
     frames.iter().map(|frame| frame.func_name().unwrap_or("?").to_string()).collect()
 }
@@ -120,14 +128,38 @@ fn backtraces_name_all_frames() {
         call(&mut store, &instance, "load", &[Val::I32(3)]).unwrap();
         call(&mut store, &instance, "call load", &[Val::I32(3)]).unwrap();
         instance.get_global(&store, "bad").unwrap().set(&mut store, Val::I32(1)).unwrap();
-        let error = call(&mut store, &instance, "deep", &[Val::I32(3)]).unwrap_err();
-        assert_eq!(error.trap().expect("a trap").code(), TrapCode::MemoryOutOfBounds);
-        assert_eq!(names(&error), ["deep"; 4]);
-        let error = call(&mut store, &instance, "call load", &[Val::I32(-9)]).unwrap_err();
-        assert_eq!(error.trap().expect("a trap").code(), TrapCode::MemoryOutOfBounds);
-        assert_eq!(names(&error), ["load", "?"]);
-        let error = call(&mut store, &instance, "deep", &[Val::I32(i32::MAX)]).unwrap_err();
-        assert_eq!(error.trap().expect("a trap").code(), TrapCode::StackOverflow);
+        let (bounds, stack) = (TrapCode::MemoryOutOfBounds, TrapCode::StackOverflow);
+        assert_eq!(frames_of_trap(&mut store, &instance, "deep", 3, bounds), ["deep"; 4]);
+        assert_eq!(frames_of_trap(&mut store, &instance, "call load", -9, bounds), ["load", "?"]);
+        let deep = frames_of_trap(&mut store, &instance, "deep", i32::MAX, stack);
+        assert!(deep.len() > 10 && deep.iter().all(|name| name == "deep"), "{deep:?}");
+    }
+}
+
+#[test]
+fn a_frame_that_is_taken_over_calls_its_function_and_not_the_loop() {
+    // The first call is interpreted, the calls in its loop compile the function, and after some more iterations the loop is compiled,
+    // which finds the function's code.
+    let text = r#"
+        (module (func $ways (export "ways") (param i32 i32) (result i32) (local i32 i32)
+            (if (i32.eqz (local.get 0)) (then (return (i32.const 1))))
+            (local.set 2 (select (local.get 0) (local.get 1) (i32.lt_u (local.get 0) (local.get 1))))
+            (loop $next
+                (local.set 3 (i32.add (local.get 3)
+                    (call $ways (i32.sub (local.get 0) (local.get 2)) (local.get 2))))
+                (br_if $next (local.tee 2 (i32.sub (local.get 2) (i32.const 1)))))
+            (local.get 3)))
+    "#;
+    for iterations in [1, 3, 7, 20] {
+        for mode in [TieringMode::Synchronous, TieringMode::Dynamic] {
+            let engine = engine(Tiering::new(mode).calls(2).iterations(iterations).max_inlined_bytes(0));
+            let mut store = Store::new(&engine, ());
+            let instance = instance(&mut store, text);
+            let ways = instance.get_typed_func::<(i32, i32), i32>(&store, "ways").unwrap();
+            for _ in 0..3 {
+                assert_eq!(ways.call(&mut store, (30, 30)).unwrap(), 5604, "{mode:?}, {iterations}");
+            }
+        }
     }
 }
 

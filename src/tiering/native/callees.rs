@@ -8,7 +8,7 @@ use crate::tiering::settings::{Tiering, TieringMode};
 use crescendo_code::NativeCode;
 use crescendo_interp::Variant;
 use crescendo_jit::{Callees, OptLevel};
-use crescendo_module::{DefinedFuncIdx, FuncIdx};
+use crescendo_module::DefinedFuncIdx;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,10 +36,9 @@ impl<'a> KnownCallees<'a> {
     /// # Errors
     ///
     /// When it had none, which is a defect of the compiler.
-    pub(super) fn code(&self, callee: FuncIdx) -> Result<Arc<NativeCode>> {
-        let defined = self.module.info().defined_func(callee);
-        let code = defined.and_then(|defined| self.codes.borrow().get(&defined).cloned());
-        code.ok_or_else(|| bug!("a call goes straight to function {}, which has no code", callee.as_u32()))
+    pub(super) fn code(&self, callee: DefinedFuncIdx) -> Result<Arc<NativeCode>> {
+        let code = self.codes.borrow().get(&callee).cloned();
+        code.ok_or_else(|| bug!("a call goes straight to defined function {callee}, which has no code"))
     }
 
     /// Whether a function has been called half as often as it takes to compile it.

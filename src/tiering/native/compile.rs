@@ -161,9 +161,8 @@ fn install(
     compiled: &Compiled,
     callees: &KnownCallees<'_>,
 ) -> Result<NativeCode> {
-    let index = module.info().func_idx(func);
     let calls = compiled.calls.iter().map(|call| {
-        let callee = if call.callee == index { None } else { Some(callees.code(call.callee)?) };
+        let callee = call.callee.map(|callee| callees.code(callee)).transpose()?;
         Ok(NativeCall { offset: call.offset, callee })
     });
     let traps = compiled.traps.iter().map(|trap| NativeTrap { offset: trap.offset, code: trap.code });
@@ -200,7 +199,7 @@ fn install(
     }
     let info = NativeInfo {
         module: module.id(),
-        func_index: index.as_u32(),
+        func_index: module.info().func_idx(func).as_u32(),
         traps: traps.collect(),
         locations: locations.collect(),
         inlined: inlined.into(),

@@ -7,11 +7,10 @@ use crate::error::Step;
 use crate::flags::{self, Region};
 use crate::function::Translator;
 use crate::osr::slot_offset;
+use crate::output::name_of;
 use crate::signature::{clif_type_of, native, results_in_memory};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{
-    ExtFuncData, ExternalName, FuncRef, InstBuilder, SigRef, UserExternalName, Value, types,
-};
+use cranelift_codegen::ir::{ExtFuncData, ExternalName, FuncRef, InstBuilder, SigRef, Value, types};
 use crescendo_abi::frame::temp_slot;
 use crescendo_abi::{Builtin, ExitStatus, TrapCode, VmFuncRef, VmStoreContext};
 use crescendo_module::{DefinedFuncIdx, FuncIdx, FuncType, HeapType, TableIdx, TypeId, TypeIdx};
@@ -64,16 +63,15 @@ impl<'a> Translator<'_, 'a> {
 
     /// The code of a function, if calls may go straight to it. Only x86-64 reaches all code by a displacement.
     fn code_of(&mut self, func: FuncIdx, defined: DefinedFuncIdx) -> Step<Option<FuncRef>> {
-        let direct =
-            cfg!(target_arch = "x86_64") && (self.own == Some(func) || self.callees.has_code(defined));
-        if !direct {
+        let itself = self.own == Some(func);
+        if !cfg!(target_arch = "x86_64") || !(itself || self.callees.has_code(defined)) {
             return Ok(None);
         }
         if let Some(code) = self.buffers.callees.get(&func.as_u32()) {
             return Ok(Some(*code));
         }
         let signature = self.native_signature(self.info.type_of_func(func), self.info.func_type_id(func))?;
-        let name = UserExternalName::new(0, func.as_u32());
+        let name = name_of((!itself).then_some(defined));
         let name = ExternalName::user(self.b.func.declare_imported_user_function(name));
         let code = ExtFuncData { name, signature, colocated: true, patchable: false };
         let code = self.b.import_function(code);
@@ -182,14 +180,12 @@ impl Calls for Translator<'_, '_> {
         let id = self.info.func_type_id(func);
         let callee = match self.info.defined_func(func) {
             Some(defined) => {
-                let code = self.code_of(func, defined)?;
                 let context = self.context;
-                match code {
-                    // A frame that was taken over leaves by the record.
-                    Some(code) if !tail || self.takeover.is_none() => {
-                        Callee { record: context, entry: Target::Code(code), context }
-                    }
-                    _ => {
+                // A frame that was taken over leaves by the record.
+                let leaves = tail && self.takeover.is_some();
+                match if leaves { None } else { self.code_of(func, defined)? } {
+                    Some(code) => Callee { record: context, entry: Target::Code(code), context },
+                    None => {
                         let offset = self.offsets.defined_func(defined.as_u32()) as i32;
                         let record = self.b.ins().iadd_imm_s(context, i64::from(offset));
                         let flags = flags::place(self.b.func, Region::Records);

@@ -20,7 +20,7 @@
 //! # Native calls
 //!
 //! A native function has Cranelift's `tail` convention: `(record, context, params…) -> results…`, where
-//! `record` is the callee's entry record and references are 64-bit integers. Results beyond the registers
+//! `record` is the callee's entry record (anything in direct calls: only what is not compiled looks at it) and references are 64-bit integers. Results beyond the registers
 //! that return values ([`results_in_memory`]) go through memory, all of them: a pointer to their slots
 //! follows the context as a third parameter and nothing is returned. Cranelift's own way, a hidden first
 //! parameter, would move the record and the context to other registers, where the stubs of functions that are

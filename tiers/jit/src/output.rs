@@ -7,14 +7,14 @@ use crate::inline::Places;
 use crate::memory::{access_place, is_access};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::function::FunctionParameters;
-use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrapCode};
+use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrapCode, UserExternalName};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{
     ExceptionContextLoc, Final, FinalizedMachExceptionHandler, FinalizedMachReloc, FinalizedRelocTarget,
     MachBufferFinalized,
 };
 use crescendo_abi::TrapCode;
-use crescendo_module::{FuncIdx, TypeId};
+use crescendo_module::{DefinedFuncIdx, TypeId};
 use crescendo_semantics::lower::trap_code;
 
 /// An instruction that may trap by a fault.
@@ -89,8 +89,9 @@ pub struct Clause {
 pub struct DirectCall {
     /// Byte offset in the code of the call's displacement: four bytes, relative to where they end.
     pub offset: u32,
-    /// The callee: the function itself, or one that has code by [`Callees::has_code`](crate::Callees::has_code).
-    pub callee: FuncIdx,
+    /// The callee, which has code by [`Callees::has_code`](crate::Callees::has_code); `None` for this code's own start. Code for a loop
+    /// that calls its function has the function here: its own start is something else.
+    pub callee: Option<DefinedFuncIdx>,
 }
 
 /// A compiled function.
@@ -215,12 +216,24 @@ pub(crate) fn collect(
     })
 }
 
+/// The name of a direct call's callee for Cranelift.
+pub(crate) fn name_of(callee: Option<DefinedFuncIdx>) -> UserExternalName {
+    match callee {
+        Some(callee) => UserExternalName::new(0, callee.as_u32()),
+        None => UserExternalName::new(1, 0),
+    }
+}
+
+fn callee_of(name: &UserExternalName) -> Option<DefinedFuncIdx> {
+    (name.namespace == 0).then(|| DefinedFuncIdx::new(name.index))
+}
+
 /// What Cranelift leaves to be filled in.
 fn direct_calls(buffer: &MachBufferFinalized<Final>, names: &FunctionParameters) -> Step<Vec<DirectCall>> {
     let call = |reloc: &FinalizedMachReloc| match (reloc.kind, reloc.addend, &reloc.target) {
         (Reloc::X86CallPCRel4, -4, FinalizedRelocTarget::ExternalName(ExternalName::User(name))) => {
             let callee = names.user_named_funcs().get(*name).ok_or_else(refers_outside)?;
-            Ok(DirectCall { offset: reloc.offset, callee: FuncIdx::new(callee.index) })
+            Ok(DirectCall { offset: reloc.offset, callee: callee_of(callee) })
         }
         _ => Err(refers_outside()),
     };
