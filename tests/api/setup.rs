@@ -47,6 +47,10 @@ pub fn modes() -> Vec<(&'static str, Config)> {
             "synchronous, at once, baseline",
             tiered(at_once(TieringMode::Synchronous).baseline(Baseline::Always)),
         ),
+        (
+            "synchronous, functions before loops",
+            tiered(Tiering::new(TieringMode::Synchronous).calls(2).iterations(3).max_inlined_bytes(0)),
+        ),
         ("synchronous, even functions", tiered(half)),
         ("synchronous, odd functions", tiered(other_half)),
     ]

@@ -31,6 +31,8 @@ impl Modes {
         let interpreted = || Tiering::new(TieringMode::InterpreterOnly);
         let eager = || Tiering::new(TieringMode::Eager);
         let at_once = |mode| Tiering::new(mode).calls(1).iterations(1);
+        // Callees have code before their callers, and functions before their loops.
+        let in_order = || Tiering::new(TieringMode::Synchronous).calls(2).iterations(3).max_inlined_bytes(0);
         let half = |parity| at_once(TieringMode::Synchronous).mask(move |func| func % 2 == parity);
         let fueled = |tiering: Tiering, set: &dyn Fn(&mut Config)| {
             tiered(tiering, &|config| {
@@ -61,6 +63,7 @@ impl Modes {
                 ("eager baseline", fueled(eager().baseline(Baseline::Always), plain)),
                 ("eager inlined", fueled(eager().max_inlined_bytes(1 << 16), plain)),
                 ("synchronous", fueled(at_once(TieringMode::Synchronous), plain)),
+                ("functions before loops", fueled(in_order(), plain)),
                 ("even functions", fueled(half(0), plain)),
                 ("odd functions", fueled(half(1), unfused)),
                 ("dynamic", fueled(at_once(TieringMode::Dynamic).baseline(Baseline::Always), plain)),
@@ -72,6 +75,7 @@ impl Modes {
                 ("eager without fuel", tiered(eager(), plain)),
                 ("eager inlined without fuel", tiered(eager().max_inlined_bytes(1 << 16), plain)),
                 ("synchronous without fuel", tiered(at_once(TieringMode::Synchronous), plain)),
+                ("functions before loops without fuel", tiered(in_order(), plain)),
                 ("odd functions without fuel", tiered(half(1).baseline(Baseline::Always), checked)),
             ],
         }
