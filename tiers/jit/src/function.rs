@@ -8,9 +8,9 @@ use crate::compiler::{CompilerOptions, Entry, OptLevel, Request};
 use crate::error::{CompileError, Step, invalid};
 use crate::exceptions::OpenTry;
 use crate::inline::{Body, Places};
-use crate::operands::Widening;
 use crate::osr::Takeover;
 use crate::signature::{self, clif_type_of, results_in_memory};
+use crate::widening::Widening;
 use cranelift_codegen::ir::{
     Block, BlockArg, FuncRef, Function, SigRef, SourceLoc, StackSlot, Type, Value, types,
 };

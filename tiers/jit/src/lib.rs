@@ -55,6 +55,7 @@ mod signature;
 mod tests;
 mod thunks;
 mod variables;
+mod widening;
 
 pub use callees::{Callees, UnknownCallees};
 pub use compiler::{Compiler, CompilerOptions, Entry, OptLevel, Request, Scratch, Support};
