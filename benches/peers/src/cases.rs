@@ -105,8 +105,8 @@ const PROGRAMS: [(&str, &[&str], Option<&str>, &str); 4] = [
     ("bzip2", &["selftest", "10000000"], None, "expected/bzip2.txt"),
 ];
 
-/// The kernels that the corpus holds out, as [`KERNELS`].
-const HELD_OUT: [(&str, i64); 18] = [
+/// The kernels of the corpus's folder, as [`KERNELS`]: most are held out.
+const CORPUS: [(&str, i64); 18] = [
     ("levenshtein", 200),
     ("regex", 2_000),
     ("trees", 3_000),
@@ -130,7 +130,10 @@ const HELD_OUT: [(&str, i64); 18] = [
 /// The kernels whose names contain one of the filters; all of them without a filter.
 pub fn kernels(filters: &[String]) -> Result<Vec<Case>> {
     let wanted = KERNELS.iter().filter(|(name, _)| matches(name, filters));
-    wanted.map(|&(name, argument)| kernel(name, name, argument)).collect()
+    let mut cases: Vec<Case> =
+        wanted.map(|&(name, argument)| kernel(name, name, argument)).collect::<Result<_>>()?;
+    cases.extend(corpus_kernels(Role::Trains, filters)?);
+    Ok(cases)
 }
 
 /// As [`kernels`], those with vectors.
@@ -153,10 +156,19 @@ fn kernel(name: &str, file: &str, argument: i64) -> Result<Case> {
 
 /// As [`kernels`], those that the corpus holds out.
 pub fn held_out_kernels(filters: &[String]) -> Result<Vec<Case>> {
+    corpus_kernels(Role::HeldOut, filters)
+}
+
+fn corpus_kernels(role: Role, filters: &[String]) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for case in held_out(Group::Kernel, filters)? {
-        let argument = HELD_OUT.iter().find(|(name, _)| *name == case.name);
-        let &(_, argument) = argument.ok_or_else(|| format!("{} has no argument", case.name))?;
+    for case in of_role(role, Group::Kernel, filters)? {
+        let argument = CORPUS.iter().find(|(name, _)| *name == case.name);
+        let &(_, argument) = match (argument, role) {
+            (Some(found), _) => found,
+            // Those of the other folder.
+            (None, Role::Trains) => continue,
+            (None, Role::HeldOut) => return Err(format!("{} has no argument", case.name).into()),
+        };
         let wasm = corpus::binary(&case.module)?;
         cases.push(Case { name: case.name, wasm, start: Start::Kernel { argument } });
     }
@@ -166,7 +178,9 @@ pub fn held_out_kernels(filters: &[String]) -> Result<Vec<Case>> {
 /// As [`programs`], those that the corpus holds out and that need no folders.
 pub fn held_out_programs(filters: &[String]) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for case in held_out(Group::Program, filters)?.into_iter().filter(|case| case.folders.is_empty()) {
+    for case in
+        of_role(Role::HeldOut, Group::Program, filters)?.into_iter().filter(|case| case.folders.is_empty())
+    {
         let stdin = case.stdin.as_deref().map_or(Ok(Vec::new()), read)?;
         let start = Start::Program { args: case.args, stdin, stdout: case.stdout };
         cases.push(Case { name: case.name, wasm: corpus::binary(&case.module)?, start });
@@ -174,11 +188,10 @@ pub fn held_out_programs(filters: &[String]) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn held_out(group: Group, filters: &[String]) -> Result<Vec<corpus::Case>> {
+fn of_role(role: Role, group: Group, filters: &[String]) -> Result<Vec<corpus::Case>> {
     let cases = Corpus::load()?.cases.into_iter();
-    let wanted = |case: &corpus::Case| {
-        case.role == Role::HeldOut && case.group == group && matches(&case.name, filters)
-    };
+    let wanted =
+        |case: &corpus::Case| case.role == role && case.group == group && matches(&case.name, filters);
     Ok(cases.filter(wanted).collect())
 }
 

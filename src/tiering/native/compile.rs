@@ -80,6 +80,10 @@ pub(super) fn compile(
     // A defect of the compiler costs the function its native code, not the guest its life.
     let result = catch_unwind(AssertUnwindSafe(|| try_compile(module, target, opt_level, scratch)));
     let result = result.unwrap_or_else(|_| {
+        // No test may pass because the interpreter helps out.
+        if cfg!(debug_assertions) {
+            std::process::abort();
+        }
         *scratch = Scratch::new();
         Err(Error::msg("the compiler panicked").into())
     });
@@ -130,7 +134,10 @@ fn try_compile(
         variant: target.variant,
         entry,
     };
-    let compiled = tiering.compiler()?.compile(scratch, &request).map_err(Error::host)?;
+    let compiled = tiering.compiler()?.compile(scratch, &request).map_err(|error| {
+        debug_assert!(!error.is_defect(), "{error}");
+        Error::host(error)
+    })?;
     // Code for a loop is entered from its function's frame, without a thunk.
     let own =
         target.at_loop.is_none().then(|| module.info().func_type_id(module.info().func_idx(target.func)));

@@ -39,6 +39,11 @@ pub(crate) fn invalid(offset: u32, message: &str) -> CompileError {
 }
 
 impl CompileError {
+    /// Whether it should never happen, whatever the module is.
+    pub fn is_defect(&self) -> bool {
+        matches!(self, CompileError::Invalid { .. } | CompileError::Codegen { .. })
+    }
+
     pub(crate) fn of_codegen(error: CodegenError) -> CompileError {
         match error {
             CodegenError::CodeTooLarge => CompileError::TooLarge { limit: "machine code" },

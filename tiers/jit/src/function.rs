@@ -154,7 +154,7 @@ pub(crate) struct Translator<'f, 'a> {
     pub(crate) takeover: Option<Takeover>,
     /// Whether there is an instruction that multiplies and adds.
     pub(crate) fused: bool,
-    /// Whether variables of `i32` locals have 64 bits.
+    /// Whether variables of `i32` locals that are addresses have 64 bits.
     pub(crate) widens: bool,
     /// Whether an operand may be a vector, which has two slots.
     pub(crate) has_vectors: bool,
@@ -250,6 +250,9 @@ impl<'f, 'a> Translator<'f, 'a> {
     }
 
     fn declare_locals(&mut self) -> Step {
+        if self.widens {
+            self.buffers.widening.survey(self.info, &self.body)?;
+        }
         for ty in self.ty.params() {
             self.declare_local(clif_type_of(*ty), 1);
         }
@@ -261,16 +264,16 @@ impl<'f, 'a> Translator<'f, 'a> {
     }
 
     fn declare_local(&mut self, ty: Type, n: u32) {
-        for _ in 0..n {
-            self.declare_local_variable(ty);
+        let first = self.buffers.locals.len();
+        for local in first..first + n as usize {
+            self.declare_local_variable(local, ty);
         }
-        let len = self.buffers.locals.len() + n as usize;
-        self.buffers.locals.resize(len, ty);
+        self.buffers.locals.resize(first + n as usize, ty);
     }
 
-    /// A variable for a local; see [`Widening`].
-    pub(crate) fn declare_local_variable(&mut self, ty: Type) -> Variable {
-        let wide = ty == types::I32 && self.widens;
+    /// A variable for a local of the body that was surveyed last.
+    pub(crate) fn declare_local_variable(&mut self, local: usize, ty: Type) -> Variable {
+        let wide = ty == types::I32 && self.widens && self.buffers.widening.is_address(local);
         self.declare(if wide { types::I64 } else { ty }, wide)
     }
 

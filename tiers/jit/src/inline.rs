@@ -215,9 +215,12 @@ impl<'a> Translator<'_, 'a> {
 
     /// Makes variables of a callee's locals. Gives the first.
     fn define_inlined_locals(&mut self, ty: &FuncType, body: &FunctionBody<'a>) -> Step<u32> {
-        let mut first = None;
+        if self.widens {
+            self.buffers.widening.survey(self.info, body)?;
+        }
+        let (mut first, mut local) = (None, ty.params().len());
         for (index, ty) in ty.params().iter().enumerate() {
-            let variable = self.declare_local_variable(clif_type_of(*ty));
+            let variable = self.declare_local_variable(index, clif_type_of(*ty));
             self.define_local(variable, self.buffers.values[index]);
             first.get_or_insert(variable);
         }
@@ -229,8 +232,9 @@ impl<'a> Translator<'_, 'a> {
             let ty = clif_type(Ty::of(ty));
             let zero = self.constant_of(ty, 0);
             for _ in 0..n {
-                let variable = self.declare_local_variable(ty);
+                let variable = self.declare_local_variable(local, ty);
                 self.define_local(variable, zero);
+                local += 1;
                 first.get_or_insert(variable);
             }
         }

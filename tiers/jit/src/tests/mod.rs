@@ -6,3 +6,4 @@ mod operators;
 mod programs;
 mod setup;
 mod thunks;
+mod widening;
