@@ -60,12 +60,17 @@ impl EngineTiering {
             fill: address(builtins::fill_bytes as *const u8),
             halt_cell: address(support.halt_cell),
         };
+        let queue = Queue::new(Priority::Normal, {
+            let settings = settings.clone();
+            move || settings.worker_count()
+        });
+        let background = settings.workers.is_none().then(|| Queue::new(Priority::Low, || 1));
+        if let Some(background) = &background {
+            queue.look_after(background);
+        }
         Some(EngineTiering {
-            queue: Queue::new(Priority::Normal, {
-                let settings = settings.clone();
-                move || settings.worker_count()
-            }),
-            background: settings.workers.is_none().then(|| Queue::new(Priority::Low, || 1)),
+            queue,
+            background,
             settings,
             options: compiler_options(config, support),
             compiler: OnceLock::new(),
@@ -114,6 +119,10 @@ impl EngineTiering {
             }
         }
         background.push_for_worker(heat, work);
+        if !self.queue.has_worker() {
+            // Somebody has to look after it.
+            let _ = self.queue.push_idle(Box::new(|_| ()));
+        }
         Ok(())
     }
 

@@ -8,7 +8,13 @@ use crescendo_jit::Scratch;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often a thread without work looks after the queue of low priority.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Of the time on the clock, the part that a thread of low priority gets at least while it has work and others have none: 1 / this.
+const LEAST_SHARE: u32 = 4;
 
 /// How long a thread without work waits for more.
 const IDLE: Duration = Duration::from_millis(100);
@@ -66,6 +72,8 @@ struct Shared {
     ask_most: Mutex<Option<AskMost>>,
     state: Mutex<State>,
     changed: Condvar,
+    /// The queue of low priority that threads without work look after.
+    behind: OnceLock<Queue>,
 }
 
 /// A thread that waits for work, and the processors that are its.
@@ -90,6 +98,14 @@ struct State {
     /// Whether somebody is about to call [`Queue::start_worker`].
     requested: bool,
     closed: bool,
+    /// Of low priority: the thread that works or is to.
+    worker: Option<ThreadNumber>,
+    /// Whether it has taken work and is not done.
+    working: bool,
+    /// Whether it has normal priority for a while.
+    raised: bool,
+    /// When somebody looked last, with the processor time that it had had.
+    seen: Option<(Instant, Duration)>,
 }
 
 impl State {
@@ -104,7 +120,50 @@ impl Queue {
     pub(super) fn new(priority: Priority, most_workers: impl FnOnce() -> usize + Send + 'static) -> Queue {
         let ask_most = Mutex::new(Some(Box::new(most_workers) as AskMost));
         let (most_workers, state, changed) = (OnceLock::new(), Mutex::default(), Condvar::new());
-        Queue { shared: Arc::new(Shared { priority, most_workers, ask_most, state, changed }) }
+        let behind = OnceLock::new();
+        Queue { shared: Arc::new(Shared { priority, most_workers, ask_most, state, changed, behind }) }
+    }
+
+    /// Has threads without work look after a queue of low priority: see [`Queue::hurry`]. Only the first counts.
+    pub(super) fn look_after(&self, behind: &Queue) {
+        let _ = self.shared.behind.set(behind.clone());
+    }
+
+    /// Whether there is a thread.
+    pub(super) fn has_worker(&self) -> bool {
+        self.shared.state().workers > 0
+    }
+
+    /// Gives the thread of low priority normal priority, until it has nothing to do or others have, if it has work and gets next to no time. Others may
+    /// keep all processors busy for as long as they like: a single processor that runs the guest, other programs. Whether it has work.
+    fn hurry(&self) -> bool {
+        let mut state = self.shared.state();
+        let busy = state.working || !state.jobs.is_empty();
+        let Some(worker) = state.worker.filter(|_| busy && !state.closed) else {
+            state.seen = None;
+            return false;
+        };
+        if !state.raised
+            && let Some(time) = worker.processor_time()
+        {
+            let now = Instant::now();
+            if let Some((then, before)) = state.seen
+                && time.saturating_sub(before) * LEAST_SHARE < now - then
+            {
+                state.raised = crescendo_code::raise_thread_priority(worker);
+            }
+            state.seen = Some((now, time));
+        }
+        true
+    }
+
+    /// Takes back what [`Queue::hurry`] did: others have work again.
+    fn relax(&self) {
+        let mut state = self.shared.state();
+        state.seen = None;
+        if let Some(worker) = state.worker.filter(|_| state.raised) {
+            state.raised = !crescendo_code::lower_priority_of(worker);
+        }
     }
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
@@ -218,6 +277,8 @@ impl Shared {
     /// What a thread does that may run on these processors.
     fn work(&self, processors: Option<Processors>) {
         if self.priority == Priority::Low {
+            // Before others go first.
+            self.state().worker = Some(ThreadNumber::current());
             crescendo_code::lower_thread_priority();
         } else {
             crescendo_code::never_preempt();
@@ -241,17 +302,27 @@ impl Shared {
     /// Waits for work; `None` when the thread is to end.
     fn next(&self, sleeper: Option<Sleeper>) -> Option<Work> {
         let mut state = self.state();
+        let mut idle_since = Instant::now();
         loop {
             let job = state.jobs.pop().map(|job| job.work);
             if let Some(work) = job.or_else(|| state.idle.pop_front()) {
+                state.working = true;
+                if let Some(behind) = self.behind.get() {
+                    behind.relax();
+                }
                 return Some(work);
+            }
+            state.working = false;
+            if std::mem::take(&mut state.raised) {
+                crescendo_code::lower_thread_priority();
             }
             let mut timed_out = state.closed;
             if !timed_out {
                 state.waiting += 1;
                 state.sleeper = state.sleeper.or(sleeper);
+                let wait = if self.behind.get().is_some() { LOOK } else { IDLE };
                 let (again, timeout) =
-                    self.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                    self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
                 state = again;
                 state.waiting -= 1;
                 state.sleeper = None;
@@ -259,9 +330,16 @@ impl Shared {
                     sleeper.processors.allow();
                 }
                 timed_out = timeout.timed_out() && state.jobs.is_empty() && state.idle.is_empty();
+                if let Some(behind) = self.behind.get().filter(|_| timed_out) {
+                    if behind.hurry() {
+                        idle_since = Instant::now();
+                    }
+                    timed_out = idle_since.elapsed() >= IDLE;
+                }
             }
             if timed_out {
                 state.workers -= 1;
+                state.worker = None;
                 return None;
             }
         }
@@ -315,6 +393,34 @@ mod tests {
         assert!(!queue.requests_worker(), "there is a thread");
         queue.push_for_worker(1, Box::new(move |_| send.send(2).unwrap_or(())));
         assert_eq!(receive.recv(), Ok(2));
+    }
+
+    #[test]
+    fn a_thread_without_work_looks_after_the_one_of_low_priority() {
+        let (queue, behind) = (Queue::new(Priority::Normal, || 1), Queue::new(Priority::Low, || 1));
+        queue.look_after(&behind);
+        assert!(!behind.hurry(), "there is nothing to do");
+        // Work that waits gets no processor time, as if others had it all.
+        let (release, gate) = mpsc::channel::<()>();
+        assert!(behind.push(1, Box::new(move |_| gate.recv().unwrap_or(()))).is_ok());
+        assert!(queue.push(1, Box::new(|_| ())).is_ok());
+        let raised = |expected: bool| {
+            for _ in 0..500 {
+                if behind.shared.state().raised == expected {
+                    return true;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            false
+        };
+        assert!(raised(true), "nobody has looked");
+        assert!(queue.has_worker(), "who looks stays as long as there is work");
+        assert!(queue.push(1, Box::new(|_| ())).is_ok());
+        assert!(raised(false), "others have work");
+        assert!(raised(true), "and are done");
+        release.send(()).unwrap();
+        assert!(raised(false), "there is nothing to do");
+        assert!(!behind.hurry());
     }
 
     #[test]

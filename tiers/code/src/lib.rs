@@ -42,8 +42,9 @@ pub use native::{
 pub use reservation::Reservation;
 pub use sys::{
     ImageFile, Processors, StackBounds, ThreadNumber, ensure_thread_ready, install_trap_handlers,
-    lower_thread_priority, missing_cpu_feature, monotonic_nanoseconds, native_stack_bounds, never_preempt,
-    page_size, scan_native_stack, stack_pointer, synchronize_threads, thread_id, thread_nanoseconds,
+    lower_priority_of, lower_thread_priority, missing_cpu_feature, monotonic_nanoseconds,
+    native_stack_bounds, never_preempt, page_size, raise_thread_priority, scan_native_stack, stack_pointer,
+    synchronize_threads, thread_id, thread_nanoseconds,
 };
 pub use text::{TextRegion, TrapRow, register_text};
 pub use thread::{ready_thread, running_store, set_running_store};

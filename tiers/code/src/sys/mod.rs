@@ -41,5 +41,7 @@ pub use machine::{missing_cpu_feature, stack_pointer};
 pub use native_stack::{StackBounds, native_stack_bounds, scan_native_stack};
 pub use pages::page_size;
 pub(crate) use pages::{Access, Mapping};
-pub use priority::{Processors, ThreadNumber, lower_thread_priority, never_preempt};
+pub use priority::{
+    Processors, ThreadNumber, lower_priority_of, lower_thread_priority, never_preempt, raise_thread_priority,
+};
 pub use signals::install_trap_handlers;
