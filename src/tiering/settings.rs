@@ -1,7 +1,9 @@
 //! When and how guests are compiled: every threshold of the engine's tiering, with its default and its unit.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "cranelift")]
+use std::sync::OnceLock;
 
 /// Calls of a function, in all instances together, after which it is compiled.
 ///
@@ -19,6 +21,7 @@ const DEFAULT_MAX_FUNCTION_BYTES: u32 = 256 << 10;
 /// product. One function of yosys, 214 KB with 658 locals, took 2.5 s even without optimisation, and 0.3 GB; the next in
 /// size, 160 KB with 119 locals, 0.36 s. Without the one a synthesis has a peak of 239 MB instead of 510, and takes 5.5 s instead of
 /// 6.6 (five runs in turns, while the machine was slow).
+#[cfg(feature = "cranelift")]
 const MANY_LOCALS: usize = 256;
 /// Loops of a function that get an entry of their own.
 const DEFAULT_MAX_LOOP_ENTRIES: u32 = 3;
