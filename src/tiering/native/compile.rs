@@ -2,6 +2,7 @@
 
 use super::callees::KnownCallees;
 use super::engine::EngineTiering;
+use super::failed::failed;
 use super::profiling::{self, ProfilingStrategy};
 use crate::error::{Error, Result};
 use crate::module::Module;
@@ -134,10 +135,7 @@ fn try_compile(
         variant: target.variant,
         entry,
     };
-    let compiled = tiering.compiler()?.compile(scratch, &request).map_err(|error| {
-        debug_assert!(!error.is_defect(), "{error}");
-        Error::host(error)
-    })?;
+    let compiled = tiering.compiler()?.compile(scratch, &request).map_err(failed)?;
     // Code for a loop is entered from its function's frame, without a thunk.
     let own =
         target.at_loop.is_none().then(|| module.info().func_type_id(module.info().func_idx(target.func)));

@@ -15,6 +15,7 @@ mod callees;
 mod compile;
 mod emit;
 mod engine;
+mod failed;
 mod install;
 mod policy;
 mod profiling;

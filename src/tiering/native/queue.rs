@@ -98,7 +98,12 @@ struct State {
     /// Whether somebody is about to call [`Queue::start_worker`].
     requested: bool,
     closed: bool,
-    /// Of low priority: the thread that works or is to.
+    low: Low,
+}
+
+/// What others know of the one thread of a queue of low priority.
+#[derive(Default)]
+struct Low {
     worker: Option<ThreadNumber>,
     /// Whether it has taken work and is not done.
     working: bool,
@@ -134,35 +139,37 @@ impl Queue {
         self.shared.state().workers > 0
     }
 
-    /// Gives the thread of low priority normal priority, until it has nothing to do or others have, if it has work and gets next to no time. Others may
-    /// keep all processors busy for as long as they like: a single processor that runs the guest, other programs. Whether it has work.
+    /// Gives the thread of low priority normal priority, until it has nothing to do or others have, if it has work and gets next to no
+    /// time. Others may keep all processors busy for as long as they like: the guest a single one, other programs the rest. Whether
+    /// there is work.
     fn hurry(&self) -> bool {
         let mut state = self.shared.state();
-        let busy = state.working || !state.jobs.is_empty();
-        let Some(worker) = state.worker.filter(|_| busy && !state.closed) else {
-            state.seen = None;
-            return false;
-        };
-        if !state.raised
+        let busy = state.low.working || !state.jobs.is_empty();
+        let low = &mut state.low;
+        if !busy || low.raised {
+            low.seen = None;
+            return busy;
+        }
+        if let Some(worker) = low.worker
             && let Some(time) = worker.processor_time()
         {
             let now = Instant::now();
-            if let Some((then, before)) = state.seen
+            if let Some((then, before)) = low.seen
                 && time.saturating_sub(before) * LEAST_SHARE < now - then
             {
-                state.raised = crescendo_code::raise_thread_priority(worker);
+                low.raised = crescendo_code::raise_thread_priority(worker);
             }
-            state.seen = Some((now, time));
+            low.seen = Some((now, time));
         }
         true
     }
 
     /// Takes back what [`Queue::hurry`] did: others have work again.
     fn relax(&self) {
-        let mut state = self.shared.state();
-        state.seen = None;
-        if let Some(worker) = state.worker.filter(|_| state.raised) {
-            state.raised = !crescendo_code::lower_priority_of(worker);
+        let low = &mut self.shared.state().low;
+        low.seen = None;
+        if let Some(worker) = low.worker.filter(|_| low.raised) {
+            low.raised = !crescendo_code::lower_priority_of(worker);
         }
     }
 
@@ -278,7 +285,7 @@ impl Shared {
     fn work(&self, processors: Option<Processors>) {
         if self.priority == Priority::Low {
             // Before others go first.
-            self.state().worker = Some(ThreadNumber::current());
+            self.state().low.worker = Some(ThreadNumber::current());
             crescendo_code::lower_thread_priority();
         } else {
             crescendo_code::never_preempt();
@@ -306,14 +313,14 @@ impl Shared {
         loop {
             let job = state.jobs.pop().map(|job| job.work);
             if let Some(work) = job.or_else(|| state.idle.pop_front()) {
-                state.working = true;
+                state.low.working = true;
                 if let Some(behind) = self.behind.get() {
                     behind.relax();
                 }
                 return Some(work);
             }
-            state.working = false;
-            if std::mem::take(&mut state.raised) {
+            state.low.working = false;
+            if std::mem::take(&mut state.low.raised) {
                 crescendo_code::lower_thread_priority();
             }
             let mut timed_out = state.closed;
@@ -339,7 +346,7 @@ impl Shared {
             }
             if timed_out {
                 state.workers -= 1;
-                state.worker = None;
+                state.low.worker = None;
                 return None;
             }
         }
@@ -406,7 +413,7 @@ mod tests {
         assert!(queue.push(1, Box::new(|_| ())).is_ok());
         let raised = |expected: bool| {
             for _ in 0..500 {
-                if behind.shared.state().raised == expected {
+                if behind.shared.state().low.raised == expected {
                     return true;
                 }
                 std::thread::sleep(Duration::from_millis(10));

@@ -8,6 +8,7 @@
 //! it keeps the id's owner alive, so that the id cannot come to mean another signature. Thunks live as long as the engine and
 //! are never freed one by one, which is what cranelift-jit is made for.
 
+use super::failed::failed;
 use super::thunk_memory::ThunkMemory;
 use crate::error::{Error, Result, bug};
 use cranelift_jit::{JITBuilder, JITModule};
@@ -163,7 +164,7 @@ impl Shapes {
             return Ok((entry.entry().expose_provenance(), *from_host));
         }
         let EntryThunks { enter, tail, from_host } =
-            compiler.entry_thunks(scratch, &shape).map_err(Error::host)?;
+            compiler.entry_thunks(scratch, &shape).map_err(failed)?;
         let [enter, tail, from_host] = self.link([&enter, &tail, &from_host])?;
         let entry = NativeEntry::new(pointer(enter), pointer(tail));
         let cell = entry.entry().expose_provenance();
@@ -176,8 +177,7 @@ impl Shapes {
         if let Some(thunks) = self.calls.get(&shape) {
             return Ok(*thunks);
         }
-        let CallThunks { to_interpreter, to_host } =
-            compiler.call_thunks(scratch, &shape).map_err(Error::host)?;
+        let CallThunks { to_interpreter, to_host } = compiler.call_thunks(scratch, &shape).map_err(failed)?;
         let thunks = self.link([&to_interpreter, &to_host])?;
         self.calls.insert(shape, thunks);
         Ok(thunks)

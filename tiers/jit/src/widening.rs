@@ -132,11 +132,11 @@ impl Widening {
         for operator in body.get_operators_reader()? {
             match operator? {
                 Operator::LocalGet { local_index } => self.operands.push(Some(local_index)),
-                Operator::LocalSet { .. } => self.drop(1),
+                Operator::LocalSet { .. } => self.take(1),
                 Operator::LocalTee { local_index } => self.replace(1, Some(local_index)),
                 Operator::Call { function_index } => {
                     let ty = info.type_of_func(FuncIdx::new(function_index));
-                    self.drop(ty.params().len());
+                    self.take(ty.params().len());
                     self.operands.extend(ty.results().iter().map(|_| None));
                 }
                 Operator::I32Const { .. }
@@ -154,7 +154,7 @@ impl Widening {
                         self.operands.push(None);
                     }
                     Some(Row { kind: Kind::Store { .. }, .. }) => {
-                        self.drop(1);
+                        self.take(1);
                         self.address();
                     }
                     // Blocks among others.
@@ -170,12 +170,13 @@ impl Widening {
         self.addresses.get(local).is_some_and(|is_address| *is_address)
     }
 
-    fn drop(&mut self, operands: usize) {
+    /// Takes operands off, if so many are known.
+    fn take(&mut self, operands: usize) {
         self.operands.truncate(self.operands.len().saturating_sub(operands));
     }
 
     fn replace(&mut self, operands: usize, by: Option<u32>) {
-        self.drop(operands);
+        self.take(operands);
         self.operands.push(by);
     }
 

@@ -131,22 +131,6 @@ fn code_can_be_looked_at() {
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
-fn addresses_that_go_around_a_loop_are_not_extended() {
-    let walk = "(loop $l (br_if $l (local.tee 0 (i32.load (local.get 0)))))";
-    let module =
-        Module::text(&format!("(module (memory 1) (func (param i32) {walk}) (func (param i32) {walk}))"));
-    let bench = &Bench::all()[0];
-    let extensions = |func| {
-        let request = module.request(DefinedFuncIdx::new(func), Variant::Guarded, Entry::Call);
-        let text = bench.compiler.assembly(&mut Scratch::new(), &request).unwrap();
-        let (_, in_loop) = text.split_once("block1:").expect("the loop");
-        in_loop.lines().filter(|line| line.contains("movl") && line.matches('%').count() == 2).count()
-    };
-    assert_eq!((extensions(0), extensions(1)), (0, 1), "optimised and not");
-}
-
-#[test]
 fn a_load_that_is_joined_with_its_user_traps_at_its_own_offset() {
     let text = "(module (memory 1) (func (param i32 i32) (result i32)
         local.get 1 local.get 0 i32.load i32.load offset=4 i32.add unreachable))";
