@@ -6,6 +6,8 @@
 //! that save the most dispatches. The choice is made twice: of four times as many candidates by how often they occur, then by how often
 //! the translator would use them.
 //!
+//! `census score LIST FILE.wasm[=COUNTS]…` says how many micro-operators a dispatch programs have with a list.
+//!
 //! What only one module has says little of others: the module in which a sequence weighs most counts for a fifth.
 
 #[path = "../build/forms.rs"]
@@ -56,6 +58,7 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     let of_vectors = match args.next().as_deref() {
         Some("scalar") => false,
         Some("vector") => true,
+        Some("score") => return score(args),
         _ => return Err(usage.to_string()),
     };
     let mut number = || args.next().and_then(|n| n.parse::<usize>().ok()).ok_or(usage);
@@ -64,11 +67,7 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
     if programs.is_empty() {
         return Err(usage.to_string());
     }
-    let by_rule = forms::needed().into_iter().chain(sequences::sequences());
-    let texts = by_rule
-        .filter(|(root, _)| *root == Root::Guarded)
-        .map(|(_, keys)| keys.iter().map(Key::text).collect::<Vec<_>>().join(" "));
-    let mut known: HashSet<Sequence> = texts.filter_map(|text| Sequence::parse(&text)).collect();
+    let mut known = by_rule();
 
     let wanted = |sequence: &Sequence, text: &str| {
         (sequence.length() > 1 || uses_registers(text)) && text.split(' ').any(on_vectors) == of_vectors
@@ -94,6 +93,30 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
         println!("{text}");
     }
     Ok(())
+}
+
+/// Prints how many micro-operators a dispatch each program has with the handlers of a list and those that are there by rule.
+fn score(mut args: impl Iterator<Item = String>) -> Result<(), String> {
+    let list = args.next().ok_or("census score LIST FILE.wasm[=COUNTS]…")?;
+    let text = std::fs::read_to_string(&list).map_err(|error| format!("{list}: {error}"))?;
+    let mut handlers = by_rule();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        handlers.insert(Sequence::parse(line).ok_or_else(|| format!("{list}: no sequence: {line}"))?);
+    }
+    for arg in args {
+        let (census, _) = program(&arg)?;
+        println!("{:.3} {arg}", census.total() / census.dispatches(&handlers));
+    }
+    Ok(())
+}
+
+/// The sequences that have handlers by rule.
+fn by_rule() -> HashSet<Sequence> {
+    let rules = forms::needed().into_iter().chain(sequences::sequences());
+    let texts = rules
+        .filter(|(root, _)| *root == Root::Guarded)
+        .map(|(_, keys)| keys.iter().map(Key::text).collect::<Vec<_>>().join(" "));
+    texts.filter_map(|text| Sequence::parse(&text)).collect()
 }
 
 /// The sequences that are wanted and not known, with their texts, those first that save the most; equal ones in the order of their

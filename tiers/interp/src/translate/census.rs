@@ -96,6 +96,11 @@ impl Step {
     fn most(&self) -> usize {
         Sequence(self.keys).length()
     }
+
+    /// How many micro-operators the longest handler up to a length takes in.
+    fn longest(&self, length: usize, handlers: &HashSet<Sequence>) -> usize {
+        (2..=length).rev().find(|n| handlers.contains(&self.sequence(*n))).unwrap_or(1)
+    }
 }
 
 impl Census {
@@ -159,6 +164,19 @@ impl Census {
         self.regions.iter().flatten().map(|step| step.weight).sum()
     }
 
+    /// How often the translator's cells would be dispatched with these handlers.
+    pub fn dispatches(&self, handlers: &HashSet<Sequence>) -> f64 {
+        let mut dispatches = 0.0;
+        for steps in &self.regions {
+            let mut start = 0;
+            while let Some(step) = steps.get(start) {
+                dispatches += step.weight;
+                start += step.longest(step.most(), handlers);
+            }
+        }
+        dispatches
+    }
+
     /// What each sequence up to a length would save, a dispatch having the weight of what is dispatched: wherever it is, or, with
     /// handlers, where the translator would use it. A handler of a single micro-operator saves what it is used for.
     pub fn savings(&self, length: usize, handlers: Option<&HashSet<Sequence>>) -> HashMap<Sequence, f64> {
@@ -171,8 +189,8 @@ impl Census {
                 let lengths = match handlers {
                     None => 1..=most,
                     Some(handlers) => {
-                        let used = (2..=most).rev().find(|n| handlers.contains(&step.sequence(*n)));
-                        used.unwrap_or(1)..=used.unwrap_or(1)
+                        let used = step.longest(most, handlers);
+                        used..=used
                     }
                 };
                 for n in lengths.clone() {
