@@ -185,8 +185,12 @@ impl Handler<'_> {
         let record = self.b.ins().iadd(self.fp, record_at);
         let return_ip = self.regs[RETURN_IP_REG];
         let caller_fp = self.regs[CALLER_FP_REG];
-        let switch = self.operand_u64();
-        let first = if cross { switch } else { return_ip };
+        let first = if cross {
+            self.operand_u64()
+        } else {
+            self.at += 8;
+            return_ip
+        };
         self.b.ins().store(trusted(), first, record, RECORD_RETURN_IP);
         self.b.ins().store(trusted(), caller_fp, record, RECORD_CALLER_FP);
         if cross {

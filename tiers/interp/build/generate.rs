@@ -24,10 +24,17 @@ pub struct Compiled {
     pub code: Vec<u8>,
     /// Offset, trap code and micro-operator of each instruction that may trap, by offset.
     pub traps: Vec<(u32, TrapCode, u8)>,
+    /// Bytes from its start, where it is entered, that run unless something traps.
+    pub hot: usize,
+    /// What its start is to be a multiple of.
+    pub align: usize,
     /// Whether the handler may keep its frame: it calls Rust, or it is a tail call, which needs more values at once than
     /// there are free registers, or an atomic operator, whose code may have registers of its own.
     pub framed: bool,
 }
+
+/// Alignment of what Cranelift makes, which is that of its constants.
+const ALIGNMENT: usize = 16;
 
 /// Reused buffers of the generator.
 pub struct Generator {
@@ -105,7 +112,8 @@ impl Generator {
                 (trap.offset, code, micro_op_at(trap.offset))
             })
             .collect();
-        Compiled { code: compiled.code_buffer().to_vec(), traps, framed }
+        let code = compiled.code_buffer().to_vec();
+        Compiled { hot: code.len(), align: ALIGNMENT, code, traps, framed }
     }
 }
 

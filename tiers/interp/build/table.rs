@@ -3,6 +3,7 @@
 use crate::forms::{self, Sequence};
 use crate::generate::{Compiled, Generator};
 use crate::micro::{Key, MicroOp, Root};
+use crate::proof::ProofError;
 use crate::tree::Tree;
 use crate::{a64, sequences, x64};
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -47,31 +48,54 @@ impl Isa {
         isa.finish(settings::Flags::new(flags)).unwrap_or_else(|e| panic!("{triple}: {e}"))
     }
 
-    /// Removes a handler's frame if it has one that it does not need, and proves the handler. Gives its entry.
-    fn check(self, handler: &mut Compiled) -> Result<usize, String> {
+    /// Removes a handler's frame if it has one that it does not need, rewrites what has none, and proves the handler.
+    fn check(self, handler: &mut Compiled) -> Result<(), String> {
+        let frameless = match self {
+            Isa::X64 => match x64::strip(&mut handler.code) {
+                Ok(stripped) => {
+                    rewrite(handler, stripped.entry).map_err(|e| e.to_string())?;
+                    true
+                }
+                Err(x64::WhyNot::Calls { .. } | x64::WhyNot::Spills { .. }) if handler.framed => false,
+                Err(why) => return Err(why.to_string()),
+            },
+            Isa::A64 => !handler.framed,
+        };
         let traps: Vec<(u32, u8)> = handler.traps.iter().map(|(at, code, _)| (*at, *code as u8)).collect();
-        match self {
-            Isa::X64 => {
-                let (entry, frameless) = match x64::strip(&mut handler.code) {
-                    Ok(stripped) => (stripped.entry, true),
-                    Err(x64::WhyNot::Calls { .. } | x64::WhyNot::Spills { .. }) if handler.framed => {
-                        (0, false)
-                    }
-                    Err(why) => return Err(why.to_string()),
-                };
-                x64::prove(&handler.code, entry, frameless, &traps).map_err(|e| e.to_string())?;
-                Ok(entry)
-            }
-            Isa::A64 => {
-                a64::prove(&handler.code, 0, !handler.framed, &traps).map_err(|e| e.to_string())?;
-                Ok(0)
-            }
-        }
+        let prove = match self {
+            Isa::X64 => x64::prove,
+            Isa::A64 => a64::prove,
+        };
+        prove(&handler.code, 0, frameless, &traps).map_err(|e| e.to_string())
     }
 }
 
-/// Alignment of handlers, which is that of their constants.
-const ALIGNMENT: usize = 16;
+fn rewrite(handler: &mut Compiled, entry: usize) -> Result<(), ProofError> {
+    let places: Vec<u32> = handler.traps.iter().map(|(at, ..)| *at).collect();
+    let rewritten = x64::rewrite(&handler.code, entry, &places)?;
+    for (trap, place) in handler.traps.iter_mut().zip(rewritten.places) {
+        trap.0 = place;
+    }
+    (handler.code, handler.hot) = (rewritten.code, rewritten.hot);
+    if !rewritten.has_constants {
+        handler.align = DENSE;
+    }
+    Ok(())
+}
+
+/// Alignment of handlers without constants.
+const DENSE: usize = 4;
+
+/// What a processor fetches, and keeps decoded, at once.
+const LINE: usize = 64;
+
+/// Where the next handler begins that is to lie behind `end`: it touches no more lines than it must.
+fn place(end: usize, handler: &Compiled) -> usize {
+    let lines = |start: usize| (start % LINE + handler.hot).div_ceil(LINE);
+    let first = end.next_multiple_of(handler.align);
+    let mut starts = (first..).step_by(handler.align);
+    starts.find(|start| lines(*start) <= handler.hot.div_ceil(LINE)).unwrap_or(first)
+}
 
 /// What makes two handlers one: what they do, the code, and offset, trap code and micro-operator of each trap. Handlers that
 /// do different things with the same code stay two, for the sake of listings.
@@ -103,22 +127,19 @@ impl Table {
         let mut rows = Vec::new();
         let mut places = Vec::new();
         let mut seen: HashMap<Identity, u32> = HashMap::new();
-        for ((handler, entry), (_, keys)) in compiled.into_iter().zip(&sequences) {
-            let traps: Vec<(u32, u8, u8)> = (handler.traps.iter())
-                .map(|(at, code, micro_op)| (*at - entry as u32, *code as u8, *micro_op))
-                .collect();
+        for (handler, (_, keys)) in compiled.into_iter().zip(&sequences) {
+            let traps: Vec<(u32, u8, u8)> =
+                (handler.traps.iter()).map(|(at, code, micro_op)| (*at, *code as u8, *micro_op)).collect();
             // The same code for two sequences, such as one without slots under two roots, is kept once.
-            let identity = (keys.clone(), handler.code[entry..].to_vec(), traps);
-            let place = *seen.entry(identity).or_insert_with_key(|(_, code, traps)| {
-                // The offset modulo the alignment stays what Cranelift laid constants out for.
-                let shift = entry % ALIGNMENT;
-                let start = (text.len() + ALIGNMENT - shift).next_multiple_of(ALIGNMENT) + shift - ALIGNMENT;
+            let identity = (keys.clone(), handler.code.clone(), traps);
+            let start = *seen.entry(identity).or_insert_with_key(|(_, code, traps)| {
+                let start = place(text.len(), &handler);
                 text.resize(start, 0xcc);
                 text.extend_from_slice(code);
                 rows.extend(traps.iter().map(|(at, code, micro_op)| (start as u32 + at, *code, *micro_op)));
                 start as u32
             });
-            places.push(place);
+            places.push(start);
         }
         rows.sort_unstable();
         let tree = Tree::new(&sequences, &places);
@@ -130,21 +151,21 @@ impl Table {
 ///
 /// The first `needed` must all be sound. A superinstruction that Cranelift gives a frame or for which it moves ip away before
 /// a trap is left out: the translator then uses its parts. More than one in fifty is a fault of the list or of this script.
-fn compile(isa: Isa, sequences: Vec<Sequence>, needed: usize) -> (Vec<Sequence>, Vec<(Compiled, usize)>) {
+fn compile(isa: Isa, sequences: Vec<Sequence>, needed: usize) -> (Vec<Sequence>, Vec<Compiled>) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let chunk = sequences.len().div_ceil(threads);
-    let results: Vec<Result<(Compiled, usize), String>> = std::thread::scope(|scope| {
+    let results: Vec<Result<Compiled, String>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (sequences.chunks(chunk))
             .map(|part| {
                 scope.spawn(move || {
                     let mut generator = Generator::new(isa.build());
                     let one = |(root, keys): &Sequence| {
                         let mut handler = generator.handler(*root, keys);
-                        let entry = isa.check(&mut handler).map_err(|error| {
+                        isa.check(&mut handler).map_err(|error| {
                             let text: Vec<String> = keys.iter().map(Key::text).collect();
                             format!("{isa:?} {root:?} {}: {error}\n{:02x?}", text.join(" "), handler.code)
                         })?;
-                        Ok((handler, entry))
+                        Ok(handler)
                     };
                     part.iter().map(one).collect::<Vec<_>>()
                 })

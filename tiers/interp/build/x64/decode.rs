@@ -56,6 +56,7 @@ pub fn decode(code: &[u8], at: usize) -> Result<Inst, DecodeError> {
         len: 0,
         regs: RegSet::default(),
         writes: RegSet::default(),
+        reads: RegSet::default(),
         mem: None,
         effect: Effect::Other,
         flow: Flow::Next,
@@ -187,6 +188,9 @@ impl Decoder<'_> {
         if how != Use::Read {
             self.inst.writes.insert(reg);
         }
+        if how != Use::Write {
+            self.inst.reads.insert(reg);
+        }
     }
 
     /// An integer register operand.
@@ -194,7 +198,9 @@ impl Decoder<'_> {
         if size == 1 && self.rex == 0 && (4..8).contains(&reg) {
             return Err(self.error("high byte register"));
         }
-        self.mention(reg, how);
+        // The rest of the register stays as it is.
+        let partly = how == Use::Write && size < 4;
+        self.mention(reg, if partly { Use::Update } else { how });
         Ok(())
     }
 
@@ -206,12 +212,7 @@ impl Decoder<'_> {
     }
 
     fn address(&mut self, mem: Mem) {
-        if let Base::Reg(base) = mem.base {
-            self.mention(base, Use::Read);
-        }
-        if let Some((index, _)) = mem.index {
-            self.mention(index, Use::Read);
-        }
+        self.inst.regs = self.inst.regs.union(mem.regs());
         self.inst.mem = Some(mem);
     }
 
@@ -458,7 +459,7 @@ impl Decoder<'_> {
                 }
                 self.inst.nop = true;
             }
-            0x40..=0x4f => self.reg_from(None)?,
+            0x40..=0x4f => self.reg_from(None, Use::Update)?,
             0x80..=0x8f => self.inst.flow = Flow::Branch(self.branch_target(4)?),
             0x90..=0x9f => {
                 let m = self.modrm()?;
@@ -485,7 +486,7 @@ impl Decoder<'_> {
                     return self.unknown();
                 }
             }
-            0xaf => self.reg_from(None)?,
+            0xaf => self.reg_from(None, Use::Update)?,
             0xb0 | 0xb1 | 0xc0 | 0xc1 => {
                 let size = self.size_by(opcode)?;
                 let m = self.modrm()?;
@@ -497,12 +498,12 @@ impl Decoder<'_> {
                     self.mention(RAX, Use::Update);
                 }
             }
-            0xb6 | 0xbe => self.reg_from(Some(1))?,
-            0xb7 | 0xbf => self.reg_from(Some(2))?,
+            0xb6 | 0xbe => self.reg_from(Some(1), Use::Write)?,
+            0xb7 | 0xbf => self.reg_from(Some(2), Use::Write)?,
             // popcnt; bsf and bsr, but not tzcnt and lzcnt, which the baseline lacks.
             0xb8 if self.repeat == 0xf3 && !self.opsize => {
                 self.repeat_used = true;
-                self.reg_from(None)?;
+                self.reg_from(None, Use::Write)?;
             }
             0xba => {
                 let size = self.size()?;
@@ -513,7 +514,8 @@ impl Decoder<'_> {
                 self.rm(m.rm, size, Use::Read)?;
                 self.signed(1).map(drop)?;
             }
-            0xbc | 0xbd => self.reg_from(None)?,
+            // Without a bit that is set the register stays as it is.
+            0xbc | 0xbd => self.reg_from(None, Use::Update)?,
             0xc7 => {
                 let m = self.modrm()?;
                 let Rm::Mem(mem) = m.rm else { return self.unknown() };
@@ -538,11 +540,11 @@ impl Decoder<'_> {
     }
 
     /// An integer register from a register or memory, of the same size or of the one given.
-    fn reg_from(&mut self, source: Option<u8>) -> Result<(), DecodeError> {
+    fn reg_from(&mut self, source: Option<u8>, how: Use) -> Result<(), DecodeError> {
         let size = self.size()?;
         let m = self.modrm()?;
         self.rm(m.rm, source.unwrap_or(size), Use::Read)?;
-        self.reg(m.reg, size, Use::Write)
+        self.reg(m.reg, size, how)
     }
 
     fn vector(&mut self, map: Map) -> Result<(), DecodeError> {

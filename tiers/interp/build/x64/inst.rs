@@ -36,6 +36,18 @@ impl RegSet {
         self.0 |= 1 << reg;
     }
 
+    /// The registers of both.
+    #[must_use]
+    pub const fn union(self, other: RegSet) -> RegSet {
+        RegSet(self.0 | other.0)
+    }
+
+    /// The registers that are not in the other set.
+    #[must_use]
+    pub const fn without(self, other: RegSet) -> RegSet {
+        RegSet(self.0 & !other.0)
+    }
+
     /// Whether the register is in the set.
     pub fn contains(self, reg: Reg) -> bool {
         self.0 & (1 << reg) != 0
@@ -80,6 +92,20 @@ pub struct Mem {
     pub write: bool,
     /// Whether an address that is no multiple of the size faults.
     pub aligned: bool,
+}
+
+impl Mem {
+    /// The registers of the address.
+    pub fn regs(&self) -> RegSet {
+        let mut regs = RegSet::default();
+        if let Base::Reg(base) = self.base {
+            regs.insert(base);
+        }
+        if let Some((index, _)) = self.index {
+            regs.insert(index);
+        }
+        regs
+    }
 }
 
 /// The effects on 64-bit registers that a proof follows. Everything else is only in [`Inst::writes`].
@@ -133,6 +159,8 @@ pub struct Inst {
     pub regs: RegSet,
     /// General registers written, explicitly or not, wholly or in part.
     pub writes: RegSet,
+    /// General registers on whose contents something depends other than an address: read, or written in part or not always.
+    pub reads: RegSet,
     /// The explicit memory operand.
     pub mem: Option<Mem>,
     /// What it does to registers.
