@@ -1,8 +1,8 @@
-//! Chooses superinstructions: `census scalar HANDLERS LENGTH FILE.wasm[=COUNTS]… > superinstructions.txt`, or `census vector …`
+//! Chooses superinstructions: `census scalar HANDLERS LENGTH FILE[=COUNTS]… > superinstructions.txt` (see `superinstructions.sh`), or `census vector …`
 //! for those with a vector operator among them, `> superinstructions-vector.txt`.
 //!
 //! Takes in the micro-operators of the given modules, weighed by loop level, or by how often they ran if there is a file with the counts
-//! of a build with the feature `count-regions`, which weighs twice. Prints as many handlers as asked for that are there by no rule: those
+//! of a build with the feature `count-regions`, which weighs more. Prints as many handlers as asked for that are there by no rule: those
 //! that save the most dispatches. The choice is made twice: of four times as many candidates by how often they occur, then by how often
 //! the translator would use them.
 //!
@@ -31,8 +31,8 @@ const RARE: f64 = 2e-7;
 /// How much the module in which a sequence weighs most counts.
 const HEAVIEST: f64 = 0.2;
 
-/// How much a module with counts counts.
-const COUNTED: f64 = 2.0;
+/// How much a module with counts counts: so much that the programs with counts keep what they had when there were a tenth as many modules.
+const COUNTED: f64 = 6.0;
 
 /// The part of the list that single micro-operators may take.
 const SINGLES: f64 = 0.4;
@@ -187,6 +187,7 @@ fn on_vectors(key: &str) -> bool {
 
 fn load(path: &str) -> Result<Module, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let bytes = wat::parse_bytes(&bytes).map_err(|error| format!("{path}: {error}"))?.into_owned();
     let mut config = ModuleConfig::default();
     // Deployed modules have them.
     config.features.set(Proposal::LegacyExceptions, true);
