@@ -3,7 +3,7 @@
 # and takes the census. Needs npm, and benches/corpus/fetch.sh to have run. About ten minutes, most of them for builds.
 set -eu
 cd "$(dirname "$0")/../.."
-handlers=24000
+handlers=18000
 length=5
 mkdir -p "${1:-target/census}"
 work=$(cd "${1:-target/census}" && pwd)

@@ -16,10 +16,11 @@
 //!
 //! More handlers cost hardly any speed: with 14,000 instead of 6,000 sqlite takes 0.93 of the time, the held-out programs 0.92, bzip2 1.03.
 //!
-//! With forty more modules and the kernels, 24,000: what had counts keeps its numbers (3.53, 3.47, 3.18, 3.89, 3.41), seven modules that no
-//! list was chosen by have 1.67 to 2.12 instead of 1.55 to 1.94, by loop level. On a Xeon of 2025 the kernels that train take 0.86 of the time so,
-//! the programs the same, what is held out 0.99. Without hot locals, and with offset 0 as any other, there are fewer different keys and more
-//! sequences are known (yosys 2.49 instead of 2.03 by lists it has no part in), but it takes 1.02 of the time.
+//! With forty modules more and the kernels, 18,000: what had counts keeps its numbers nearly (3.44, 3.41, 3.09, 3.88, 3.29), seven modules that no
+//! list was chosen by have 1.62 to 2.09 instead of 1.55 to 1.94, by loop level. Of 14,000, 18,000 and 24,000 such the time is the same in programs,
+//! but short runs take 1.00, 1.00 and 1.03 of that of the list before, since the tree is larger. Without hot locals, and with offset 0 as any
+//! other, there are fewer different keys and more sequences are known (yosys 2.49 instead of 2.03 by lists it has no part in), but yosys takes 1.02
+//! of the time.
 
 use super::region::{InstId, Region};
 use super::{Arena, ModuleEnv, Stop, TranslateError, TranslateOptions, attempt};
