@@ -37,15 +37,15 @@ count lua $programs/lua.wasm < $programs/workloads/kernels.lua
 count quickjs $programs/quickjs.wasm < $programs/workloads/suite.js
 count bzip2 $programs/bzip2.wasm selftest 1000000
 cp benches/corpus/inputs/yosys/top.v "$work/tmp/"
-count yosys --dir "$work/tmp::/work" --dir "$work/tmp::/tmp" --dir "$yosys/share::/share" $yosys/yosys.wasm -q \
-    -p 'read_verilog /work/top.v; synth_ice40 -top top; write_json /work/out.json'
+count yosys --dir "$work/tmp::/tmp" --dir "$yosys/share::/share" $yosys/yosys.wasm -q \
+    -p 'read_verilog /tmp/top.v; synth_ice40 -top top; write_json /tmp/out.json'
 
 set -- $programs/sqlite.wasm $programs/lua.wasm $programs/quickjs.wasm $programs/bzip2.wasm $yosys/yosys.wasm
 for name in sqlite lua quickjs bzip2; do
     set -- "$@" "$programs/$name.wasm=$work/counts/$name.txt"
 done
 set -- "$@" "$yosys/yosys.wasm=$work/counts/yosys.txt"
-# The kernels that train, in the binary format.
+# The kernels that train.
 for kernel in benches/kernels/*.wat; do
     set -- "$@" "$kernel"
 done

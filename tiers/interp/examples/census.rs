@@ -31,7 +31,7 @@ const RARE: f64 = 2e-7;
 /// How much the module in which a sequence weighs most counts.
 const HEAVIEST: f64 = 0.2;
 
-/// How much a module with counts counts: so much that the programs with counts keep what they had when there were a tenth as many modules.
+/// How much a module with counts counts: so much that the programs with counts keep what they had beside five others.
 const COUNTED: f64 = 6.0;
 
 /// The part of the list that single micro-operators may take.

@@ -54,6 +54,8 @@ struct Decoder<'a> {
 pub fn decode(code: &[u8], at: usize) -> Result<Inst, DecodeError> {
     let inst = Inst {
         len: 0,
+        rex: None,
+        modrm: None,
         regs: RegSet::default(),
         writes: RegSet::default(),
         reads: RegSet::default(),
@@ -119,6 +121,7 @@ impl Decoder<'_> {
                 0xf0 if !self.lock => self.lock = true,
                 0x40..=0x4f => {
                     self.rex = byte;
+                    self.inst.rex = Some(self.at - 1 - self.start);
                     return self.byte();
                 }
                 _ => return Ok(byte),
@@ -147,6 +150,7 @@ impl Decoder<'_> {
     }
 
     fn modrm(&mut self) -> Result<ModRm, DecodeError> {
+        self.inst.modrm = Some(self.at - self.start);
         let byte = self.byte()?;
         let digit = byte >> 3 & 7;
         let reg = digit | (self.rex & 4) << 1;

@@ -1,5 +1,7 @@
 //! What the decoder tells about an instruction.
 
+use crescendo_abi::regs::{self, X64_INT_ARGS, X64_PINNED};
+
 /// Number of a general register, as encoded: rax rcx rdx rbx rsp rbp rsi rdi r8..r15.
 pub type Reg = u8;
 /// rax.
@@ -14,6 +16,13 @@ pub const RBX: Reg = 3;
 pub const RSP: Reg = 4;
 /// rbp.
 pub const RBP: Reg = 5;
+
+/// The register with ip: rdi.
+pub const IP: Reg = X64_INT_ARGS[regs::IP];
+/// The register with fp: rsi.
+pub const FP: Reg = X64_INT_ARGS[regs::FP];
+/// The register with the context: r15.
+pub const CONTEXT: Reg = X64_PINNED;
 
 /// A set of general registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,6 +164,9 @@ pub enum Flow {
 pub struct Inst {
     /// Bytes.
     pub len: usize,
+    /// Where in it the REX prefix and the ModRM byte are, if it has them.
+    pub rex: Option<usize>,
+    pub modrm: Option<usize>,
     /// General registers read, written or used in an address, explicitly or not.
     pub regs: RegSet,
     /// General registers written, explicitly or not, wholly or in part.

@@ -11,14 +11,8 @@ use std::ops::Range;
 use super::super::proof::{Fault, ProofError, Value};
 use super::decode::decode;
 use super::graph::{FRAME_REGS, Graph, constant_target, successors, uses_stack};
-use super::inst::{Base, Effect, Flow, Inst, Mem, RBP, RSP, Reg, RegSet};
+use super::inst::{Base, CONTEXT, Effect, FP, Flow, IP, Inst, Mem, RBP, RSP, Reg, RegSet};
 
-/// The register with ip: rdi, as `crescendo_abi::regs` says.
-const IP: Reg = 7;
-/// The register with fp: rsi.
-const FP: Reg = 6;
-/// The register with the context: r15.
-const CONTEXT: Reg = 15;
 /// What a call may overwrite: rax rcx rdx rsi rdi r8..r11.
 const CALL_CLOBBERS: RegSet = RegSet::of(&[0, 1, 2, 6, 7, 8, 9, 10, 11]);
 /// Bytes of the only constant whose address is taken rather than read from: 8 rows of 16 equal bytes, the masks with which

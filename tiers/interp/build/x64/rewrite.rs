@@ -14,16 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::proof::ProofError;
 use super::graph::{Graph, constant_target, successors};
-use super::inst::{Base, Effect, Flow, Inst, Mem, RBP, RSP, Reg, RegSet};
+use super::inst::{Base, CONTEXT, Effect, FP, Flow, IP, Inst, Mem, RBP, RSP, Reg, RegSet};
+use super::strip::PADDING;
+use crescendo_abi::regs::X64_INT_ARGS;
 
-/// The register with ip: rdi.
-const IP: Reg = 7;
-/// The register with fp: rsi.
-const FP: Reg = 6;
 /// What the next handler or a caller may read: the arguments, the context, the result, and those that callees save.
 const LIVE_AT_EXITS: RegSet = RegSet::of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 15]);
-/// What the next handler may read: rdi rsi rdx rcx r8 r9 r15.
-const LIVE_AT_JUMPS: RegSet = RegSet::of(&[1, 2, 6, 7, 8, 9, 15]);
+/// What the next handler may read.
+const LIVE_AT_JUMPS: RegSet = RegSet::of(&X64_INT_ARGS).union(RegSet::of(&[CONTEXT]));
 /// Constants are aligned to this.
 const CONSTANT_ALIGN: usize = 16;
 
@@ -135,8 +133,7 @@ fn slot_without_index(pieces: &mut [Piece], index: usize, flows: &Flows) {
     if uses.iter().any(|at| matches!(pieces[*at].inst.effect, Effect::Load { dst: IP | FP })) {
         return;
     }
-    let shorter: Option<Vec<Vec<u8>>> =
-        uses.iter().map(|at| without_index(&pieces[*at].bytes, offset)).collect();
+    let shorter: Option<Vec<Vec<u8>>> = uses.iter().map(|at| without_index(&pieces[*at], offset)).collect();
     let Some(shorter) = shorter else { return };
     pieces[index].before = address_of_slot(offset);
     for (at, bytes) in uses.into_iter().zip(shorter) {
@@ -180,32 +177,16 @@ fn address_of_slot(offset: Reg) -> Vec<u8> {
     vec![0x48 | high << 2 | high << 1, 0x8d, low << 3 | 4, low << 3 | FP]
 }
 
-/// Offset of an instruction's ModRM byte, behind prefixes and opcode, and of its REX prefix if it has one.
-fn modrm(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
-    let mut at = bytes.iter().position(|byte| !matches!(byte, 0x66 | 0xf0 | 0xf2 | 0xf3))?;
-    let rex = matches!(bytes.get(at)?, 0x40..=0x4f).then_some(at);
-    at += usize::from(rex.is_some());
-    at += match bytes.get(at..at + 2)? {
-        [0x0f, 0x38 | 0x3a] => 3,
-        [0x0f, _] => 2,
-        _ => 1,
-    };
-    (at < bytes.len()).then_some((at, rex))
-}
-
 /// The instruction with the register as the only one of its address.
-fn without_index(bytes: &[u8], base: Reg) -> Option<Vec<u8>> {
-    let (at, rex) = modrm(bytes)?;
-    let mut result = bytes.to_vec();
-    match rex {
+fn without_index(piece: &Piece, base: Reg) -> Option<Vec<u8>> {
+    let at = piece.inst.modrm?;
+    let mut result = piece.bytes.clone();
+    match piece.inst.rex {
         Some(rex) => result[rex] = result[rex] & !3 | base >> 3,
         None if base >= 8 => return None,
         None => {}
     }
-    // Only an operand with an index has this.
-    if result[at] & 7 != RSP {
-        return None;
-    }
+    // The byte behind it is there because of the index.
     result[at] = result[at] & !7 | base & 7;
     result.remove(at + 1);
     Some(result)
@@ -312,8 +293,7 @@ fn lay_out(code: &[u8], graph: &Graph, pieces: &[Piece], places: &[u32]) -> Rewr
                 let start = result.len();
                 result.extend_from_slice(&piece.bytes);
                 let target = piece.inst.mem.and_then(|mem| constant_target(piece.at, &piece.inst, &mem));
-                if let (Some(target), Some((first, to)), Some((at, _))) = (target, moved, modrm(&piece.bytes))
-                {
+                if let (Some(target), Some((first, to)), Some(at)) = (target, moved, piece.inst.modrm) {
                     let distance = (target as usize - first + to) as i64 - result.len() as i64;
                     result[start + at + 1..start + at + 5].copy_from_slice(&(distance as i32).to_le_bytes());
                 }
@@ -341,9 +321,6 @@ fn lay_out(code: &[u8], graph: &Graph, pieces: &[Piece], places: &[u32]) -> Rewr
         has_constants: moved.is_some(),
     }
 }
-
-/// int3.
-const PADDING: u8 = 0xcc;
 
 /// Writes a jump or a branch with the condition of the one it was.
 fn branch(code: &mut Vec<u8>, flow: Flow, was: &[u8], short: bool, distance: i64) {
@@ -384,7 +361,7 @@ mod tests {
         let before = "48 0f b7 47 08  8b 04 06  4c 0f b7 57 0a  42 89 04 16  ff 27";
         let after = "48 0f b7 47 08  48 8d 04 06 8b 00  4c 0f b7 57 0a  4e 8d 14 16 41 89 02  ff 27";
         assert_eq!(rewritten(before), bytes(after));
-        // With a displacement, and with an opcode of three bytes: mov [rsi + rax + 8], rcx; movbe would be; pextrd [rsi + rax], xmm1, 2
+        // With a displacement, and with an opcode of three bytes: mov [rsi + rax + 8], rcx; pextrd [rsi + rax], xmm1, 2
         let before = "48 89 4c 06 08  66 0f 3a 16 0c 06 02  ff 27";
         assert_eq!(rewritten(before), bytes("48 8d 04 06  48 89 48 08  66 0f 3a 16 08 02  ff 27"));
     }

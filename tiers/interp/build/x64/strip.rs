@@ -19,7 +19,7 @@ use super::inst::{Base, Effect, Flow, Inst, Mem, RBP, RSP, Reg, RegSet};
 const SAVED: RegSet = RegSet::of(&[3, 12, 13, 14]);
 
 /// int3.
-const PADDING: u8 = 0xcc;
+pub const PADDING: u8 = 0xcc;
 
 /// A handler without a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

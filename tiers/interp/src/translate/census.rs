@@ -16,10 +16,10 @@
 //!
 //! More handlers cost hardly any speed: with 14,000 instead of 6,000 sqlite takes 0.93 of the time, the held-out programs 0.92, bzip2 1.03.
 //!
-//! With forty modules more and the kernels, 18,000: what had counts keeps its numbers nearly (3.44, 3.41, 3.09, 3.88, 3.29), seven modules that no
+//! With 41 modules and the kernels, 18,000: what had counts keeps its numbers nearly (3.44, 3.41, 3.09, 3.88, 3.29), seven modules that no
 //! list was chosen by have 1.62 to 2.09 instead of 1.55 to 1.94, by loop level. Of 14,000, 18,000 and 24,000 such the time is the same in programs,
-//! but short runs take 1.00, 1.00 and 1.03 of that of the list before, since the tree is larger. Without hot locals, and with offset 0 as any
-//! other, there are fewer different keys and more sequences are known (yosys 2.49 instead of 2.03 by lists it has no part in), but yosys takes 1.02
+//! but short runs take 1.00, 1.01 and 1.04 of that of the list before, since the tree is larger. Without hot locals, and with offset 0 as any
+//! other, there are fewer different keys and more sequences are known (yosys 2.42 instead of 2.00 by lists of other modules), but yosys takes 1.02
 //! of the time.
 
 use super::region::{InstId, Region};
