@@ -1,7 +1,7 @@
 //! The engines as command lines: [`Engine`] finds the program and says how it is called.
 //!
 //! Validation and security settings are those of each command line by default; the only settings that are made are which compiler
-//! Wasmtime uses and whether it may use its cache.
+//! Wasmtime uses, whether it may use its cache, and whether this engine compiles.
 
 use crescendo_processes::{Result, checksum, machine, root};
 use std::ffi::OsString;
@@ -25,12 +25,21 @@ pub enum Kind {
     Cached,
     /// node, with its own WASI.
     Node,
+    /// This one, compiling nothing.
+    Interpreter,
 }
 
 impl Kind {
     /// All of them, in the order of tables: this one, then those it is compared with, then the others.
-    pub const ALL: [Kind; 6] =
-        [Kind::Crescendo, Kind::Wasmtime, Kind::Winch, Kind::Wasmi, Kind::Cached, Kind::Node];
+    pub const ALL: [Kind; 7] = [
+        Kind::Crescendo,
+        Kind::Wasmtime,
+        Kind::Winch,
+        Kind::Wasmi,
+        Kind::Cached,
+        Kind::Node,
+        Kind::Interpreter,
+    ];
 
     /// The name in options and in the manifest.
     pub fn name(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Kind {
             Kind::Wasmi => "wasmi",
             Kind::Cached => "wasmtime-cached",
             Kind::Node => "node",
+            Kind::Interpreter => "interpreter",
         }
     }
 
@@ -50,6 +60,7 @@ impl Kind {
             Kind::Wasmtime => "wasmtime cold",
             Kind::Winch => "Winch cold",
             Kind::Cached => "wasmtime cached",
+            Kind::Interpreter => "crescendo interpreting",
             _ => self.name(),
         }
     }
@@ -68,6 +79,7 @@ impl Kind {
     pub fn program(self) -> &'static str {
         match self {
             Kind::Winch | Kind::Cached => "wasmtime",
+            Kind::Interpreter => "crescendo",
             _ => self.name(),
         }
     }
@@ -103,21 +115,22 @@ impl Engine {
     pub fn find(kind: Kind, given: Option<&Path>) -> Result<Engine> {
         let name = kind.program();
         let built = root().join("target/release/crescendo");
+        let own = matches!(kind, Kind::Crescendo | Kind::Interpreter);
         let program = match given {
             Some(path) => std::path::absolute(path)?,
-            None if kind == Kind::Crescendo && built.exists() => built,
+            None if own && built.exists() => built,
             None => PathBuf::from(name),
         };
         let version = machine::first_line(Command::new(&program).arg("--version")).ok_or_else(|| {
             let without = match kind {
-                Kind::Crescendo => String::new(),
+                _ if own => String::new(),
                 kind => format!(", or leave it out with --without {}", kind.name()),
             };
             format!("{} --version says nothing: give --{name} PATH{without}", program.display())
         })?;
         // Builds of this engine differ more often than their version does.
         let version = match (kind, program.is_absolute()) {
-            (Kind::Crescendo, true) => format!("{version} (sha256 {}…)", &checksum::of_path(&program)?[..12]),
+            (_, true) if own => format!("{version} (sha256 {}…)", &checksum::of_path(&program)?[..12]),
             (Kind::Node, _) => format!("node {version}"),
             _ => version,
         };
@@ -158,6 +171,7 @@ impl Engine {
         let mut command = Command::new(&self.program);
         match self.kind {
             Kind::Crescendo | Kind::Wasmi => command.arg("run"),
+            Kind::Interpreter => command.args(["run", "--tier", "interpreter"]),
             Kind::Wasmtime => command.args(["run", "-C", "cache=n"]),
             Kind::Winch => command.args(["run", "-C", "cache=n", "-C", "compiler=winch"]),
             Kind::Cached => {
@@ -204,6 +218,7 @@ mod tests {
             (Kind::Wasmi, "run --dir work m.wasm -x"),
             (Kind::Cached, "run -C cache=y -C cache-config=cache.toml --dir work::/work m.wasm -x"),
             (Kind::Node, "--no-warnings --dir work::/work m.wasm -x"),
+            (Kind::Interpreter, "run --tier interpreter --dir work::/work m.wasm -x"),
         ] {
             assert_eq!(words(kind, &program), expected);
         }

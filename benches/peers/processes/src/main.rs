@@ -64,16 +64,28 @@ fn run(options: &Options) -> Result<Vec<String>> {
         println!("{} files have their checksums", corpus.files.len());
         return Ok(Vec::new());
     }
-    let taking_part = Kind::ALL.into_iter().filter(|kind| !options.without.contains(kind));
+    let is_part = |kind: &Kind| match kind {
+        Kind::Interpreter => options.interpreter,
+        kind => !options.without.contains(kind),
+    };
+    let taking_part = Kind::ALL.into_iter().filter(is_part);
     let find =
         |kind: Kind| Engine::find(kind, options.programs.get(kind.program()).map(|path| path.as_path()));
     let stage = Stage::new()?;
     let copied = |kind| find(kind)?.copy_to(&stage.programs());
     let engines: Vec<Engine> = taking_part.map(copied).collect::<Result<_>>()?;
     std::fs::create_dir_all(&options.out)?;
+    // They end with this process.
+    for _ in 0..options.busy {
+        std::thread::spawn(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    }
     let mut left_out: Vec<String> = options.without.iter().map(|kind| kind.title().to_string()).collect();
     if options.mode == Mode::Envelopes {
-        let head = report::head(&engines, &left_out, options.limit.as_secs_f64(), None);
+        let head = report::head(&engines, &left_out, options, None);
         return envelopes::run(&corpus, &engines, options, &stage, &head);
     }
     if cases.is_empty() {
@@ -82,7 +94,7 @@ fn run(options: &Options) -> Result<Vec<String>> {
     left_out.extend(absent.iter().map(|case| case.name.clone()));
     let floor = child::run(&mut Command::new("true"), stage.folder(), None, options.limit)?.peak as f64
         / f64::from(1 << 20);
-    let head = report::head(&engines, &left_out, options.limit.as_secs_f64(), Some(floor));
+    let head = report::head(&engines, &left_out, options, Some(floor));
     print!("{head}");
     let mut rows = Vec::new();
     for (index, case) in cases.iter().enumerate() {

@@ -13,6 +13,8 @@ processes [OPTION]…: runs the corpus as whole processes and prints tables in M
   --crescendo PATH, --wasmtime PATH, --wasmi PATH, --node PATH
                       the engines' command lines; else target/release/crescendo, and PATH
   --without ENGINE    leaves one out: wasmtime, winch, wasmi, wasmtime-cached, node
+  --interpreter       measures this engine in its mode that compiles nothing, too
+  --busy N            runs beside N threads that never stop, as a machine with other work has them
   --without-fetched   leaves out what needs packages from registries
   --only PART         cases with this in their names, or whose group (kernel, program, yosys) or set (trains, held-out) it is
   --repetitions N     runs of each engine; else 21 if it takes less than a second, and what the manifest says
@@ -31,6 +33,10 @@ pub struct Options {
     pub programs: BTreeMap<String, PathBuf>,
     /// Engines that do not take part.
     pub without: Vec<Kind>,
+    /// Whether this engine takes part a second time, in its mode that compiles nothing.
+    pub interpreter: bool,
+    /// Threads that never stop.
+    pub busy: usize,
     /// Whether fetched packages take part.
     pub fetched: bool,
     /// Parts of names.
@@ -69,6 +75,8 @@ pub fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
     let mut options = Options {
         programs: BTreeMap::new(),
         without: Vec::new(),
+        interpreter: false,
+        busy: 0,
         fetched: true,
         only: Vec::new(),
         repetitions: None,
@@ -84,6 +92,8 @@ pub fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
                 options.programs.insert(arg[2..].to_string(), value()?.into());
             }
             "--without" => options.without.push(rival(&value()?)?),
+            "--interpreter" => options.interpreter = true,
+            "--busy" => options.busy = value()?.parse()?,
             "--without-fetched" => options.fetched = false,
             "--only" => options.only.push(value()?),
             "--repetitions" => {
@@ -104,7 +114,8 @@ pub fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
 
 /// An engine that may be left out.
 fn rival(name: &str) -> Result<Kind> {
-    let rivals = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Crescendo);
+    let others = |kind: &Kind| !matches!(kind, Kind::Crescendo | Kind::Interpreter);
+    let rivals = Kind::ALL.into_iter().filter(others);
     rivals
         .into_iter()
         .find(|kind| kind.name() == name)
@@ -127,13 +138,22 @@ mod tests {
         assert_eq!((options.without, options.only.len()), (vec![Kind::Node], 2));
         assert_eq!((options.repetitions, options.limit), (Some(3), Duration::from_millis(500)));
         assert_eq!((options.mode, options.fetched), (Mode::Cases, true));
+        assert_eq!((options.interpreter, options.busy), (false, 0));
+        let options = read("--busy 2 --interpreter").expect("options");
+        assert_eq!((options.interpreter, options.busy), (true, 2));
     }
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        for line in
-            ["--wrong", "--only", "--repetitions 0", "--without crescendo", "--without x", "--time-limit -1"]
-        {
+        for line in [
+            "--wrong",
+            "--only",
+            "--repetitions 0",
+            "--without crescendo",
+            "--without x",
+            "--time-limit -1",
+            "--busy -1",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::engines::{Engine, Kind};
 use crate::measure::{Outcome, Times};
+use crate::options::Options;
 use crescendo_processes::chart::{Chart, Series, Unit};
 use crescendo_processes::corpus::{Case, Group, Role};
 use crescendo_processes::envelope::milliseconds;
@@ -82,7 +83,7 @@ impl Row {
 }
 
 /// The head of every result: machine, versions, how it was measured. `floor` is the peak memory of a process that does nothing.
-pub fn head(engines: &[Engine], left_out: &[String], limit: f64, floor: Option<f64>) -> String {
+pub fn head(engines: &[Engine], left_out: &[String], options: &Options, floor: Option<f64>) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "- machine: {}, {} threads", machine::cpu(), machine::threads());
     let _ = writeln!(text, "- load average before the run: {}", machine::load_average());
@@ -96,8 +97,12 @@ pub fn head(engines: &[Engine], left_out: &[String], limit: f64, floor: Option<f
     let _ = writeln!(text, "- versions: {}", versions.join("; "));
     let _ = writeln!(
         text,
-        "- whole processes, wall time, medians (first..third quartile); a run is ended after {limit} s"
+        "- whole processes, wall time, medians (first..third quartile); a run is ended after {} s",
+        options.limit.as_secs_f64()
     );
+    if options.busy > 0 {
+        let _ = writeln!(text, "- beside {} threads of another process that never stop", options.busy);
+    }
     if let Some(floor) = floor {
         let _ =
             writeln!(text, "- peak memory of a process that does nothing, as measured here: {floor:.1} MiB");
