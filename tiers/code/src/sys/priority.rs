@@ -2,6 +2,8 @@
 
 use std::mem::MaybeUninit;
 use std::os::unix::thread::JoinHandleExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,8 +14,12 @@ const NICE: libc::c_int = 19;
 
 /// Lets the calling thread run where others would not, from now on: others do not wait for it, and are placed on its processor as on
 /// one without work. Where the system refuses, nothing changes.
+///
+/// When the process exits, its threads of low priority get normal priority: a process ends when the last of its threads does, for which that has to
+/// run once more, and beside programs that do not stop it would wait for seconds.
 pub fn lower_thread_priority() {
-    if !schedule(libc::SCHED_IDLE) {
+    Lowered::note();
+    if !EXITING.load(Ordering::Relaxed) && !schedule(libc::SCHED_IDLE) {
         // SAFETY: the call has no preconditions. On Linux 0 stands for the calling thread.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
     }
@@ -26,12 +32,58 @@ pub fn never_preempt() {
 
 /// As [`lower_thread_priority`], for a thread whose priority was raised again. Whether the system did.
 pub fn lower_priority_of(thread: ThreadNumber) -> bool {
-    schedule_thread(thread.0, libc::SCHED_IDLE)
+    !EXITING.load(Ordering::Relaxed) && schedule_thread(thread.0, libc::SCHED_IDLE)
 }
 
 /// Takes [`lower_thread_priority`] back for a thread, as far as [`never_preempt`] goes. Whether the system did.
 pub fn raise_thread_priority(thread: ThreadNumber) -> bool {
     schedule_thread(thread.0, libc::SCHED_BATCH)
+}
+
+/// Whether the process is about to end.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// The threads that are, or may be, of low priority.
+static LOWERED: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
+
+/// A thread among [`LOWERED`], until it ends: its number may be another one's then.
+struct Lowered(libc::pid_t);
+
+impl Lowered {
+    /// Notes the calling thread.
+    fn note() {
+        thread_local!(static NOTED: Lowered = {
+            static AT_EXIT: Once = Once::new();
+            AT_EXIT.call_once(|| {
+                // SAFETY: the function lives as long as the program, and does not unwind. Where there is no room for it, the end is late.
+                let _ = unsafe { libc::atexit(at_exit) };
+            });
+            let ThreadNumber(thread) = ThreadNumber::current();
+            LOWERED.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+            Lowered(thread)
+        });
+        // A thread that is ending has no such values any more, and need not be noted.
+        let _ = NOTED.try_with(|_| ());
+    }
+}
+
+impl Drop for Lowered {
+    fn drop(&mut self) {
+        LOWERED.lock().unwrap_or_else(PoisonError::into_inner).retain(|thread| *thread != self.0);
+    }
+}
+
+extern "C" fn at_exit() {
+    EXITING.store(true, Ordering::Relaxed);
+    raise_lowered();
+}
+
+/// Gives all threads that were lowered normal priority, unless one is beginning or ending: nobody waits for a thread of low priority.
+fn raise_lowered() {
+    let Ok(lowered) = LOWERED.try_lock() else { return };
+    for thread in lowered.iter() {
+        raise_thread_priority(ThreadNumber(*thread));
+    }
 }
 
 /// Changes how the calling thread is scheduled; whether the system did.
@@ -145,18 +197,23 @@ mod tests {
             let lowered = policy(this);
             let raised = raise_thread_priority(this).then(|| policy(this));
             let again = lower_priority_of(this).then(|| policy(this));
+            raise_lowered();
+            let at_exit = policy(this);
             let before = this.processor_time().unwrap();
             let mut sum = 0u64;
             while this.processor_time().unwrap() <= before {
                 sum = std::hint::black_box(sum + 1);
             }
-            (normal, lowered, raised, again)
+            let noted = LOWERED.lock().unwrap().contains(&this.0);
+            (this, noted, normal, lowered, raised, again, at_exit)
         });
-        let (normal, lowered, raised, again) = worker.join().unwrap();
+        let (this, noted, normal, lowered, raised, again, at_exit) = worker.join().unwrap();
         assert_eq!(normal, libc::SCHED_OTHER);
+        assert!(noted && !LOWERED.lock().unwrap().contains(&this.0), "until the thread ends");
         // Where the system refuses the one, it has the other.
         if lowered == libc::SCHED_IDLE {
             assert_eq!((raised, again), (Some(libc::SCHED_BATCH), Some(libc::SCHED_IDLE)));
+            assert_eq!(at_exit, libc::SCHED_BATCH);
         } else {
             assert_eq!(lowered, libc::SCHED_OTHER);
         }
