@@ -21,7 +21,7 @@ const WARM_STACK: usize = 16 << 10;
 /// A stack is trimmed when there is something to see above, or by turns: a frame may be larger than what is looked at.
 const TRIMMED_BY_TURNS: usize = 64;
 
-/// Bytes of a memory that are overwritten with zeros; the rest is given back. On a Xeon of 2025, virtual, overwriting
+/// Bytes of a memory that are overwritten with zeros; the rest is given back. On a virtual AMD EPYC overwriting
 /// them takes 0.7 µs, giving them back and touching one page of them anew 2.7 µs.
 pub(super) const WARM_MEMORY: usize = 64 << 10;
 

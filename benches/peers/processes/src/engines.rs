@@ -65,12 +65,17 @@ impl Kind {
         }
     }
 
+    /// Whether it is this engine.
+    pub fn is_own(self) -> bool {
+        matches!(self, Kind::Crescendo | Kind::Interpreter)
+    }
+
     /// Whether it is one of those whose best counts.
     pub fn is_rival(self) -> bool {
         matches!(self, Kind::Wasmtime | Kind::Winch | Kind::Wasmi)
     }
 
-    /// Whether it is neither this one nor a rival: it is shown beside.
+    /// Whether it is neither what is compared nor a rival: it is shown beside.
     pub fn is_beside(self) -> bool {
         self != Kind::Crescendo && !self.is_rival()
     }
@@ -115,22 +120,23 @@ impl Engine {
     pub fn find(kind: Kind, given: Option<&Path>) -> Result<Engine> {
         let name = kind.program();
         let built = root().join("target/release/crescendo");
-        let own = matches!(kind, Kind::Crescendo | Kind::Interpreter);
         let program = match given {
             Some(path) => std::path::absolute(path)?,
-            None if own && built.exists() => built,
+            None if kind.is_own() && built.exists() => built,
             None => PathBuf::from(name),
         };
         let version = machine::first_line(Command::new(&program).arg("--version")).ok_or_else(|| {
             let without = match kind {
-                _ if own => String::new(),
+                kind if kind.is_own() => String::new(),
                 kind => format!(", or leave it out with --without {}", kind.name()),
             };
             format!("{} --version says nothing: give --{name} PATH{without}", program.display())
         })?;
         // Builds of this engine differ more often than their version does.
         let version = match (kind, program.is_absolute()) {
-            (_, true) if own => format!("{version} (sha256 {}…)", &checksum::of_path(&program)?[..12]),
+            (kind, true) if kind.is_own() => {
+                format!("{version} (sha256 {}…)", &checksum::of_path(&program)?[..12])
+            }
             (Kind::Node, _) => format!("node {version}"),
             _ => version,
         };

@@ -114,12 +114,8 @@ pub fn options(mut args: impl Iterator<Item = String>) -> Result<Options> {
 
 /// An engine that may be left out.
 fn rival(name: &str) -> Result<Kind> {
-    let others = |kind: &Kind| !matches!(kind, Kind::Crescendo | Kind::Interpreter);
-    let rivals = Kind::ALL.into_iter().filter(others);
-    rivals
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .ok_or_else(|| format!("{name}: no such engine\n\n{USAGE}").into())
+    let mut others = Kind::ALL.into_iter().filter(|kind| !kind.is_own());
+    others.find(|kind| kind.name() == name).ok_or_else(|| format!("{name}: no such engine\n\n{USAGE}").into())
 }
 
 #[cfg(test)]

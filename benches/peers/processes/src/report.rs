@@ -14,7 +14,7 @@ use std::fmt::Write;
 pub struct Row {
     /// The case.
     pub case: Case,
-    /// In the order of [`Kind::ALL`], without those that are left out.
+    /// In the order of [`Kind::ALL`], without those that do not take part.
     pub outcomes: Vec<(Kind, Outcome)>,
 }
 
@@ -89,7 +89,7 @@ pub fn head(engines: &[Engine], left_out: &[String], options: &Options, floor: O
     let _ = writeln!(text, "- load average before the run: {}", machine::load_average());
     let mut versions: Vec<&str> = Vec::new();
     for engine in engines {
-        // Wasmtime is there up to three times.
+        // Wasmtime is there up to three times, this engine up to twice.
         if !versions.contains(&engine.version.as_str()) {
             versions.push(&engine.version);
         }

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,8 +15,9 @@ const NICE: libc::c_int = 19;
 /// Lets the calling thread run where others would not, from now on: others do not wait for it, and are placed on its processor as on
 /// one without work. Where the system refuses, nothing changes.
 ///
-/// When the process exits, its threads of low priority get normal priority: a process ends when the last of its threads does, for which that has to
-/// run once more, and beside programs that do not stop it would wait for seconds.
+/// When the process exits, by returning from `main` or by `exit`, its threads of low priority get normal priority (where they had only a
+/// nice value they keep it): a process ends when the last of its threads does, for which that has to run once more, and beside programs
+/// that do not stop it would wait for seconds.
 pub fn lower_thread_priority() {
     Lowered::note();
     if !EXITING.load(Ordering::Relaxed) && !schedule(libc::SCHED_IDLE) {
@@ -43,20 +44,23 @@ pub fn raise_thread_priority(thread: ThreadNumber) -> bool {
 /// Whether the process is about to end.
 static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// The threads that are, or may be, of low priority.
+/// The process whose end is looked after.
+static PROCESS: OnceLock<u32> = OnceLock::new();
+
+/// The threads that are, or may be, of low priority. None of them is while it holds the lock: others would wait for it.
 static LOWERED: Mutex<Vec<libc::pid_t>> = Mutex::new(Vec::new());
 
 /// A thread among [`LOWERED`], until it ends: its number may be another one's then.
 struct Lowered(libc::pid_t);
 
 impl Lowered {
-    /// Notes the calling thread.
+    /// Notes the calling thread, which is not of low priority yet.
     fn note() {
         thread_local!(static NOTED: Lowered = {
-            static AT_EXIT: Once = Once::new();
-            AT_EXIT.call_once(|| {
+            PROCESS.get_or_init(|| {
                 // SAFETY: the function lives as long as the program, and does not unwind. Where there is no room for it, the end is late.
                 let _ = unsafe { libc::atexit(at_exit) };
+                std::process::id()
             });
             let ThreadNumber(thread) = ThreadNumber::current();
             LOWERED.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
@@ -69,19 +73,22 @@ impl Lowered {
 
 impl Drop for Lowered {
     fn drop(&mut self) {
+        schedule(libc::SCHED_BATCH);
         LOWERED.lock().unwrap_or_else(PoisonError::into_inner).retain(|thread| *thread != self.0);
     }
 }
 
 extern "C" fn at_exit() {
-    EXITING.store(true, Ordering::Relaxed);
-    raise_lowered();
+    // In a child that was forked the threads, and perhaps the lock, are its parent's.
+    if PROCESS.get() == Some(&std::process::id()) {
+        EXITING.store(true, Ordering::Relaxed);
+        raise_lowered();
+    }
 }
 
-/// Gives all threads that were lowered normal priority, unless one is beginning or ending: nobody waits for a thread of low priority.
+/// Gives all threads that were lowered normal priority.
 fn raise_lowered() {
-    let Ok(lowered) = LOWERED.try_lock() else { return };
-    for thread in lowered.iter() {
+    for thread in LOWERED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         raise_thread_priority(ThreadNumber(*thread));
     }
 }
