@@ -1,6 +1,7 @@
 //! What an engine's modules share for compiling: [`EngineTiering`].
 
 use super::compile::Target;
+use super::low::Gain;
 use super::queue::{Priority, Queue, Work};
 use super::retire::{Activity, Retired};
 use super::signatures::{Kind, Signatures};
@@ -92,14 +93,18 @@ impl EngineTiering {
 
     /// Has a function compiled whose body has so many bytes. Gives the work back when no thread can be started.
     pub(super) fn push(&self, bytes: usize, heat: u64, work: Work) -> Result<(), Work> {
-        if bytes > LARGE { self.push_background(heat, work) } else { self.queue.push(heat, work) }
+        if bytes > LARGE {
+            self.push_background(Gain::First, heat, work)
+        } else {
+            self.queue.push(heat, work)
+        }
     }
 
     /// Has something compiled that nothing else should wait for; the rest as for [`EngineTiering::push`].
     ///
     /// The thread for it is started by one that compiles, on two processors when that has nothing else to do: the system lets a
     /// thread that is new run until the next tick, 4 ms, whatever its priority, and no guest should stand still for it.
-    pub(super) fn push_background(&self, heat: u64, work: Work) -> Result<(), Work> {
+    pub(super) fn push_background(&self, gain: Gain, heat: u64, work: Work) -> Result<(), Work> {
         let Some(background) = &self.background else { return self.queue.push(heat, work) };
         if background.requests_worker() {
             let (queue, background) = (self.queue.clone(), background.clone());
@@ -118,7 +123,7 @@ impl EngineTiering {
                 return Err(work);
             }
         }
-        background.push_for_worker(heat, work);
+        background.push_for_worker(gain, heat, work);
         if !self.queue.has_worker() {
             // Somebody has to look after it.
             let _ = self.queue.push_idle(Box::new(|_| ()));

@@ -17,6 +17,7 @@ mod emit;
 mod engine;
 mod failed;
 mod install;
+mod low;
 mod policy;
 mod profiling;
 mod queue;

@@ -3,6 +3,7 @@
 use super::compile::{Target, compile, first_level, refusal};
 use super::engine::{EngineTiering, LARGE};
 use super::install::{finish, refuse};
+use super::low::Gain;
 use super::state::{LoopEntry, Stage};
 use crate::module::{Module, WeakModule};
 use crate::tiering::settings::{NEVER, TieringMode};
@@ -271,7 +272,7 @@ fn optimise_later(module: &Module, tiering: &EngineTiering, target: Target) {
         }
     });
     // Without a thread the function keeps the code that it has.
-    let _ = tiering.push_background(rank(module, target.func, HAS_BASELINE), work);
+    let _ = tiering.push_background(Gain::Better, rank(module, target.func, HAS_BASELINE), work);
 }
 
 /// Whether a function still has baseline code and may be compiled once more.

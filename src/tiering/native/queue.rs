@@ -3,6 +3,7 @@
 //! Hottest first. Threads are started when there is work and end when there has been none for a while, so that an idle engine
 //! has none and no buffers of the compiler either. Jobs hold their modules weakly: what nobody can run any more is not compiled.
 
+use super::low::{Gain, Low};
 use crescendo_code::{Processors, ThreadNumber};
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
@@ -11,10 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a thread without work looks after the queue of low priority.
-const LOOK: Duration = Duration::from_millis(10);
-
-/// Of the time on the clock, the part that a thread of low priority gets at least while it has work and others have none: 1 / this.
-const LEAST_SHARE: u32 = 4;
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a thread without work waits for more.
 const IDLE: Duration = Duration::from_millis(100);
@@ -29,6 +27,7 @@ struct Job {
     heat: u64,
     /// Equally hot jobs are done in the order in which they came.
     number: u64,
+    gain: Gain,
     work: Work,
 }
 
@@ -101,22 +100,10 @@ struct State {
     low: Low,
 }
 
-/// What others know of the one thread of a queue of low priority.
-#[derive(Default)]
-struct Low {
-    worker: Option<ThreadNumber>,
-    /// Whether it has taken work and is not done.
-    working: bool,
-    /// Whether it has normal priority for a while.
-    raised: bool,
-    /// When somebody looked last, with the processor time that it had had.
-    seen: Option<(Instant, Duration)>,
-}
-
 impl State {
-    fn add_job(&mut self, heat: u64, work: Work) {
+    fn add_job(&mut self, gain: Gain, heat: u64, work: Work) {
         self.number += 1;
-        self.jobs.push(Job { heat, number: self.number, work });
+        self.jobs.push(Job { heat, number: self.number, gain, work });
     }
 }
 
@@ -139,43 +126,20 @@ impl Queue {
         self.shared.state().workers > 0
     }
 
-    /// Gives the thread of low priority normal priority, until it has nothing to do or others have, if it has work and gets next to no
-    /// time. Others may keep all processors busy for as long as they like: the guest a single one, other programs the rest. Whether
-    /// there is work.
+    /// Gives the thread of low priority normal priority, or takes that back: see [`Low::look`]. Whether there is work.
     fn hurry(&self) -> bool {
-        let mut state = self.shared.state();
-        let busy = state.low.working || !state.jobs.is_empty();
-        let low = &mut state.low;
-        if !busy || low.raised {
-            low.seen = None;
-            return busy;
-        }
-        if let Some(worker) = low.worker
-            && let Some(time) = worker.processor_time()
-        {
-            let now = Instant::now();
-            if let Some((then, before)) = low.seen
-                && time.saturating_sub(before) * LEAST_SHARE < now - then
-            {
-                low.raised = crescendo_code::raise_thread_priority(worker);
-            }
-            low.seen = Some((now, time));
-        }
-        true
+        let state = &mut *self.shared.state();
+        state.low.look(state.jobs.iter().map(|job| job.gain))
     }
 
     /// Takes back what [`Queue::hurry`] did: others have work again.
     fn relax(&self) {
-        let low = &mut self.shared.state().low;
-        low.seen = None;
-        if let Some(worker) = low.worker.filter(|_| low.raised) {
-            low.raised = !crescendo_code::lower_priority_of(worker);
-        }
+        self.shared.state().low.relax();
     }
 
     /// Adds work; it is done sooner the larger `heat` is. Gives it back when no thread can be started.
     pub(super) fn push(&self, heat: u64, work: Work) -> Result<(), Work> {
-        self.add(work, |state, work| state.add_job(heat, work))
+        self.add(work, |state, work| state.add_job(Gain::First, heat, work))
     }
 
     /// Adds work that is done when nothing else waits, and that nothing counts as waiting. Gives it back as [`Queue::push`] does.
@@ -227,8 +191,8 @@ impl Queue {
     }
 
     /// Adds work without starting a thread for it.
-    pub(super) fn push_for_worker(&self, heat: u64, work: Work) {
-        self.shared.state().add_job(heat, work);
+    pub(super) fn push_for_worker(&self, gain: Gain, heat: u64, work: Work) {
+        self.shared.state().add_job(gain, heat, work);
         self.shared.changed.notify_one();
     }
 
@@ -311,18 +275,15 @@ impl Shared {
         let mut state = self.state();
         let mut idle_since = Instant::now();
         loop {
-            let job = state.jobs.pop().map(|job| job.work);
-            if let Some(work) = job.or_else(|| state.idle.pop_front()) {
-                state.low.working = true;
+            let job = state.jobs.pop().map(|job| (job.gain, job.work));
+            if let Some((gain, work)) = job.or_else(|| Some((Gain::First, state.idle.pop_front()?))) {
+                state.low.begin(gain);
                 if let Some(behind) = self.behind.get() {
                     behind.relax();
                 }
                 return Some(work);
             }
-            state.low.working = false;
-            if std::mem::take(&mut state.low.raised) {
-                crescendo_code::lower_thread_priority();
-            }
+            state.low.end();
             let mut timed_out = state.closed;
             if !timed_out {
                 state.waiting += 1;
@@ -392,13 +353,13 @@ mod tests {
         let (send, receive) = mpsc::channel();
         for number in 0..2 {
             let send = send.clone();
-            queue.push_for_worker(1, Box::new(move |_| send.send(number).unwrap_or(())));
+            queue.push_for_worker(Gain::First, 1, Box::new(move |_| send.send(number).unwrap_or(())));
         }
         assert_eq!(receive.try_recv(), Err(mpsc::TryRecvError::Empty));
         assert!(queue.start_worker(Processors::of_this_thread()).is_empty());
         assert_eq!([receive.recv(), receive.recv()], [Ok(0), Ok(1)]);
         assert!(!queue.requests_worker(), "there is a thread");
-        queue.push_for_worker(1, Box::new(move |_| send.send(2).unwrap_or(())));
+        queue.push_for_worker(Gain::First, 1, Box::new(move |_| send.send(2).unwrap_or(())));
         assert_eq!(receive.recv(), Ok(2));
     }
 

@@ -2,8 +2,9 @@
 //!
 //! - **Slots without an index.** Cranelift makes `[fp + r]` of a slot's place. Intel's cores pass a store's value on to a load in no
 //!   time where both addresses are a register and a constant: a value that goes through a slot takes 1.2 cycles then, with an index
-//!   7.1 (alone, on a Xeon of 2025). So `r` becomes the address first. A caller's ip and fp are read as before: where they lie
-//!   changes from call to call, and to expect them elsewhere costs more (fib 1.03 instead of 0.97).
+//!   7.1 (alone, on a Xeon of 2025). So `r` becomes the address first; on an EPYC that costs 1.8 % (`benches/README.md`). A caller's ip
+//!   and fp are read as before: where they lie changes from call to call, and to expect them elsewhere costs more (fib 1.03 instead
+//!   of 0.97).
 //! - **The jump reads its cell.** `mov r10, [rdi + n]; add rdi, n; ...; jmp r10` is `add rdi, n; ...; jmp [rdi]`.
 //! - **No holes.** What [`super::strip()`] leaves behind exits goes, and branches become short.
 //!
