@@ -3,9 +3,11 @@
 //! Others may keep all processors busy for as long as they like: the guest a single one, other programs the rest. Then the thread gets normal
 //! priority, at times or for good, so that it does a part of its work.
 
-use super::queue::LOOK;
 use crescendo_code::ThreadNumber;
 use std::time::{Duration, Instant};
+
+/// How often a thread without work looks after the queue of low priority.
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// What guests gain by a piece of work, less first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,10 +21,11 @@ pub(super) enum Gain {
 impl Gain {
     /// Of the time on the clock, the part that a thread with such work gets at least while others have none: 1 / this.
     ///
-    /// Where a guest has a single processor, better code costs it time at once and saves some later. What it costs a guest that ends before
-    /// that is bounded by the share; one that goes on has to wait. Without a difference, raised until all was done, the programs of
-    /// `benches/README.md` took longer on one processor of an EPYC by 1 / 0.97 (geometric mean of quickjs, sqlite, lua and cmark, each in two or
-    /// three comparisons of 6 to 8 runs, single ones between 0.79 and 1.12), and six and ten times as much of the last two as long.
+    /// Where a guest has a single processor, better code costs it time at once and saves some later. The smaller the part, the less it costs
+    /// a guest that ends before that, and the longer one waits that goes on; whenever others have had work, counting begins anew. Raised until
+    /// all was done, the programs of `benches/README.md` took longer on one processor of an EPYC by 1 / 0.97 (geometric mean of quickjs,
+    /// sqlite, lua and cmark, each in two or three comparisons of 6 to 8 runs, single ones between 0.79 and 1.12), and six and ten times
+    /// as much of the last two as long.
     fn least_share(self) -> u32 {
         match self {
             Gain::First => 4,

@@ -3,16 +3,13 @@
 //! Hottest first. Threads are started when there is work and end when there has been none for a while, so that an idle engine
 //! has none and no buffers of the compiler either. Jobs hold their modules weakly: what nobody can run any more is not compiled.
 
-use super::low::{Gain, Low};
+use super::low::{Gain, LOOK, Low};
 use crescendo_code::{Processors, ThreadNumber};
 use crescendo_jit::Scratch;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-
-/// How often a thread without work looks after the queue of low priority.
-pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a thread without work waits for more.
 const IDLE: Duration = Duration::from_millis(100);

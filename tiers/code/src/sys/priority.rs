@@ -17,7 +17,7 @@ const NICE: libc::c_int = 19;
 ///
 /// When the process exits, by returning from `main` or by `exit`, its threads of low priority get normal priority (where they had only a
 /// nice value they keep it): a process ends when the last of its threads does, for which that has to run once more, and beside programs
-/// that do not stop it would wait for seconds.
+/// that do not stop it would wait for seconds. A thread that is lowered in that very moment may miss it, and the end is late.
 pub fn lower_thread_priority() {
     Lowered::note();
     if !EXITING.load(Ordering::Relaxed) && !schedule(libc::SCHED_IDLE) {
